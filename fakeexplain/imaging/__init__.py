@@ -1,0 +1,1 @@
+"""Files and pixels: bytes -> SourceImage, JPEG facts, regions. Knows nothing of forgeries."""

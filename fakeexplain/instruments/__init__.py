@@ -1,0 +1,1 @@
+"""Training-free measurements, one file each; `suite.py` runs them all."""

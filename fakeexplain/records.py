@@ -1,0 +1,197 @@
+"""The frozen records every room speaks in: Region, Evidence, Verdict, Claim, QualityReport, Examination.
+
+They are plain data: no computation on pixels here (see `imaging.regions`, `verdict`, `reasoning`), so that each can be
+written to JSON, read back and compared. `SCHEMA_VERSION` changes whenever a field changes its name or meaning.
+
+Frames and units: boxes are `xyxy` in pixels of the upright source image, x to the right, y down, right and bottom edges
+exclusive. Fractions are in [0, 1]. NFA is the expected number of false detections per image under the instrument's
+background model, given as log10; it is not a probability of forgery.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+
+SCHEMA_VERSION = "1.0"
+
+Scalar = bool | int | float | str | None
+EvidenceKind = Literal["detection", "fact", "measurement", "abstention"]
+Strength = Literal["none", "weak", "moderate", "strong", "very strong"]
+Label = Literal["manipulated", "no_evidence", "inconclusive"]
+
+
+class Record(BaseModel):
+    """Frozen, with unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class RunLengths(Record):
+    """A boolean mask of `height` x `width`, as COCO's uncompressed RLE: column-major runs, the first one of False."""
+
+    height: int
+    width: int
+    counts: tuple[int, ...]
+
+
+class Region(Record):
+    """A set of pixels of the upright source image.
+
+    Attributes:
+        id: "R1", "R2", ... within one examination, or "" before the examiner numbered it.
+        mask: the pixels as run lengths at source size.
+        box_xyxy: tight bounding box in source pixels, right and bottom exclusive.
+        area_fraction: pixels of the region over pixels of the image.
+        words: place and size in words, e.g. "upper left, 12 % of the image".
+    """
+
+    id: str = ""
+    mask: RunLengths
+    box_xyxy: tuple[int, int, int, int]
+    area_fraction: float
+    words: str
+
+
+class Evidence(Record):
+    """One measured fact.
+
+    Attributes:
+        id: "E1", "E2", ... within one examination, or "" before the examiner numbered it.
+        instrument, instrument_version: who measured.
+        kind: `detection` (a localizing instrument's finding; carries `log10_nfa`, significant or not), `fact` (a
+            deterministic statement about the file), `measurement` (taken on a region somebody chose: never changes the
+            verdict, carries no NFA), `abstention` (could not be tested; `reason` says why).
+        trace: machine name of the kind of trace, e.g. "foreign_grid", "noise_high", "duplicate_region".
+        quantity: what was measured, in words, e.g. "blocks that vote for a JPEG grid other than the image's own".
+        value, unit, reference: the figure, its unit ("" for a plain count or ratio) and what it is compared with.
+        reference_text: what the reference is, in words.
+        region: where; None for the whole image.
+        partner: the other region of a pair (copy-move). Which of the two is the original is not known.
+        log10_nfa: log10 of the number of false alarms; detections only.
+        log10_tests: log10 of the number of tests that NFA multiplies by.
+        p_value: conformal p-value where an instrument calibrates on photographs instead of a background model.
+        strength: in words, from `log10_nfa` (see `statistics.strength_of`).
+        limits: what else could cause this, each a clause that can follow "could also come from".
+        reason: why the instrument abstained; abstentions only.
+        details: further figures, JSON scalars or lists of them.
+        score_map: float32 HxW in [0, 1] at source size, larger means more suspicious, not calibrated; not serialised.
+    """
+
+    id: str = ""
+    instrument: str
+    instrument_version: str
+    kind: EvidenceKind
+    trace: str
+    quantity: str
+    value: Scalar = None
+    unit: str = ""
+    reference: Scalar = None
+    reference_text: str = ""
+    region: Region | None = None
+    partner: Region | None = None
+    log10_nfa: float | None = None
+    log10_tests: float | None = None
+    p_value: float | None = None
+    strength: Strength = "none"
+    limits: tuple[str, ...] = ()
+    reason: str = ""
+    details: dict[str, Any] = Field(default_factory=dict)
+    score_map: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+
+
+class QualityReport(Record):
+    """What the picture still allows to be examined, decided before the verdict and from the file alone.
+
+    Attributes:
+        band: name of the quality band, see `fakeexplain.quality.BANDS`.
+        examinable: False when no trace can be expected to have survived; the verdict is then `inconclusive`.
+        reasons: why it is not examinable, or what limits the examination, as full clauses.
+        figures: the measured numbers behind it (megapixels, jpeg_quality, flat_fraction, ...).
+    """
+
+    band: str
+    examinable: bool
+    reasons: tuple[str, ...] = ()
+    figures: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Verdict(Record):
+    """The one calibrated answer, computed from evidence alone.
+
+    Attributes:
+        label: `manipulated`, `no_evidence` (which is not "authentic") or `inconclusive`.
+        probability: posterior probability of local manipulation in [0, 1]; `probability_basis` defines it.
+        log10_nfa: the smallest log10 NFA among localizing instruments, multiplied by their number; None if none ran.
+        threshold_log10: a detection counts when its own log10 NFA is below this.
+        false_alarms: the promised rate of `manipulated` among authentic photographs.
+        deciding_ids: evidence ids the label rests on.
+        reason: one sentence saying how the label came about.
+        probability_basis: prior, fitting data and counts, in one sentence.
+        conflicts: contradictions between instruments, as full sentences.
+        not_tested: what this examination could not look for, as clauses.
+    """
+
+    label: Label
+    probability: float
+    log10_nfa: float | None
+    threshold_log10: float
+    false_alarms: float
+    deciding_ids: tuple[str, ...] = ()
+    reason: str
+    probability_basis: str
+    conflicts: tuple[str, ...] = ()
+    not_tested: tuple[str, ...] = ()
+
+
+class Claim(Record):
+    """One sentence of the answer with the evidence ids it cites.
+
+    `section` places it: conclusion, finding, fact, quality, not_tested.
+    """
+
+    text: str
+    evidence_ids: tuple[str, ...] = ()
+    section: Literal["conclusion", "finding", "fact", "quality", "not_tested"] = "finding"
+
+
+class SourceFacts(Record):
+    """What is known about the file as received; see `imaging.source.SourceImage` for the pixels."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    format: str
+    width: int
+    height: int
+    mode: str
+    bit_depth: int
+    remarks: tuple[str, ...] = ()
+    jpeg: dict[str, Any] | None = None
+
+
+class Examination(Record):
+    """Everything about one image. `to_json` and `Examination.model_validate_json` are inverse to each other."""
+
+    schema_version: str = SCHEMA_VERSION
+    source: SourceFacts
+    quality: QualityReport
+    evidence: tuple[Evidence, ...]
+    verdict: Verdict
+    reasoning: tuple[Claim, ...]
+    mask: RunLengths
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    seconds: dict[str, float] = Field(default_factory=dict)
+    examined_at: str = ""
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1)
+
+    def by_id(self, evidence_id: str) -> Evidence:
+        """Raises KeyError for an id this examination does not hold."""
+        for item in self.evidence:
+            if item.id == evidence_id:
+                return item
+        raise KeyError(evidence_id)
