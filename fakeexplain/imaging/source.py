@@ -108,9 +108,9 @@ class SourceImage:
     @cached_property
     def luma(self) -> np.ndarray:
         """float32 HxW in [0, 255], Rec. 601 luminance of `rgb`, not rounded, read-only."""
-        plane = cv2.transform(self.rgb, np.array([[0.299, 0.587, 0.114]], dtype=np.float32)).astype(np.float32)
-        if plane.ndim == 3:
-            plane = plane[..., 0]
+        plane = self.rgb[..., 0] * np.float32(0.299)  # cv2.transform would round: it keeps the depth of its input
+        plane += self.rgb[..., 1] * np.float32(0.587)
+        plane += self.rgb[..., 2] * np.float32(0.114)
         plane.setflags(write=False)
         return plane
 
@@ -182,7 +182,7 @@ class SourceImage:
             ImageTooLargeError: more pixels than `max_megapixels`; decided from the header.
         """
         path = Path(path)
-        label = name if name is not None else str(path)
+        label = printable(name if name is not None else str(path))
         try:
             size = path.stat().st_size
             if path.is_dir():
@@ -205,12 +205,24 @@ class SourceImage:
     ) -> SourceImage:
         """Decodes bytes of any readable format. Raises as `from_path`."""
         sha256 = hashlib.sha256(data).hexdigest()
+        name = printable(name)
         if not data:
             raise SourceError(f"{name}: the file is empty (0 bytes), wanted an image")
         _prepare_pillow()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decode(data, sha256, name, max_megapixels)
+
+
+def printable(text: str, limit: int = 1024) -> str:
+    """Text from outside (file names, messages) without control characters, lone surrogates or endless length.
+
+    >>> printable("a\\x1b[31mb")
+    'a?[31mb'
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def orient(stored: np.ndarray, orientation: int) -> np.ndarray:
@@ -246,7 +258,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 def _short(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(c for c in text if c.isprintable())[:160]
+    return printable(text, 160)
 
 
 def _stored_bits(data: bytes, image: Image.Image) -> int:
@@ -308,7 +320,8 @@ def _decode(data: bytes, sha256: str, name: str, max_megapixels: float) -> Sourc
         raise SourceError(
             f"{name}: the {format_name} data is broken or truncated ({_short(error)}); try to obtain the file again"
         ) from None
-    orientation = _orientation(image)
+    # Pillow turns TIFF pixels while loading and then drops the tag; OpenCV turns the 16-bit ones, the tag stays.
+    orientation = 1 if format_name == "TIFF" else _orientation(image)
     if orientation != 1:
         remarks.append(f"turned upright by EXIF orientation {orientation}")
     icc = image.info.get("icc_profile") or None
@@ -361,7 +374,7 @@ def _decode_8_bit(image: Image.Image, remarks: list[str]) -> np.ndarray:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format in ("HEIF", "AVIF"):  # these decoders hand out upright pixels
+    if image.format == "HEIF":  # this decoder hands out upright pixels; Pillow's for AVIF does not
         return 1
     try:
         value = image.getexif().get(0x0112, 1)
