@@ -26,6 +26,7 @@ class Instrument(ABC):
         needs: what a picture must have, in words.
         measures: what it looks for, one sentence.
         localizes: whether its detections count for the verdict.
+        examines_whole_pictures: False for one that only measures regions somebody asks about.
     """
 
     name: ClassVar[str]
@@ -34,6 +35,7 @@ class Instrument(ABC):
     needs: ClassVar[str]
     measures: ClassVar[str]
     localizes: ClassVar[bool] = True
+    examines_whole_pictures: ClassVar[bool] = True
 
     @abstractmethod
     def examine(self, source: SourceImage) -> list[Evidence]:
@@ -57,6 +59,10 @@ class Instrument(ABC):
             reason=reason,
             details=details,
         )
+
+    def abstain(self, reason: str) -> Evidence:
+        """An abstention of this instrument, for the suite to record a failure."""
+        return self._abstain(reason)
 
     def _check_region(self, source: SourceImage, region_mask: np.ndarray, min_pixels: int) -> np.ndarray:
         """The mask as bool, after checking frame and size."""

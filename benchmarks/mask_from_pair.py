@@ -1,0 +1,272 @@
+"""Masks from pairs: how well the mask of an edit is recovered, and whether the quality score knows when it was not.
+
+    python benchmarks/mask_from_pair.py PHOTOS [--pairs 200] [--half report] [--json FILE]
+
+PHOTOS is a folder of authentic photographs. They are parted into two halves by a hash of the photograph's name: `tune`
+is for whoever changes the method, `report` gives the figures. Each pair is one photograph, one random edit of the
+forge, and one condition the edited picture went through.
+
+What counts as the truth: the pixels that the edit really changed before the finish, that is, those of the region whose
+largest channel differs by more than 2 grey levels (`changed`). A region of which only scattered pixels changed thus
+has scattered truth, which no method recovers from a JPEG; IoU with the whole region as it was drawn is reported
+beside it (`region`). Edits of which less than 64 pixels changed by that much are drawn again.
+
+Two groups of operations: *content* (splice, copy-move, two ways of removal, tone) change what is seen; *traces*
+(blur, median, denoise, sharpen, resample, noise, old JPEG saves) often change pixels by less than a JPEG of quality 75
+does, and are then out of reach for any comparison; they are reported by operation and not part of the headline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_tools.forge import edits
+from data_tools.forge.config import ForgeConfig
+from data_tools.forge.operations import Edit
+from data_tools.forge.photos import Photo, list_photos
+from data_tools.mask_from_pair import mask_from_pair
+from fakeexplain.imaging import degrade
+
+CONTENT = ("splice", "copy_move", "removal_diffusion", "removal_exemplar", "tone")
+TRACES = ("blur", "median", "denoise", "sharpen", "resample", "noise", "jpeg_ghost", "foreign_grid")
+CHANGED_LEVELS = 2
+LEAST_CHANGED_PIXELS = 64
+FAILED_IOU = 0.5
+
+Geometry = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """original, edited: uint8 HxWx3 before the finish; changed, region: bool HxW in the same frame."""
+
+    original: np.ndarray
+    edited: np.ndarray
+    changed: np.ndarray
+    region: np.ndarray
+    operation: str
+
+
+def _photo_half(photo: Photo) -> str:
+    return "tune" if hashlib.sha256(photo.group.encode()).digest()[0] % 2 else "report"
+
+
+def make_pair(photos: list[Photo], operation: str, config: ForgeConfig, rng: np.random.Generator) -> Pair:
+    """One forged pair; draws photographs and regions until an edit changes enough."""
+    while True:
+        photo = photos[int(rng.integers(len(photos)))]
+        host, labels = photo.read(), photo.read_labels()
+        made: edits.Made | None
+        if operation == "splice":
+            donor = photos[int(rng.integers(len(photos)))]
+            made = None if donor.group == photo.group else edits.splice(donor, host, config, rng)
+        elif operation in ("copy_move", "removal_diffusion", "removal_exemplar"):
+            made = edits.within_picture(operation, host, labels, config, rng)  # type: ignore[arg-type]
+        else:
+            made = edits.same_content(operation, host, labels, config, rng)  # type: ignore[arg-type]
+        if made is None:
+            continue
+        edit: Edit = made.edit
+        difference = cv2.absdiff(edit.image, host).max(axis=2)
+        changed = (difference > CHANGED_LEVELS) & edit.mask
+        if changed.sum() >= LEAST_CHANGED_PIXELS:
+            return Pair(host, edit.image, changed, edit.mask, operation)
+
+
+def _carried(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    return np.asarray(geometry(mask.astype(np.float32)) > 0.5)
+
+
+def _as_is(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def _smaller(image: np.ndarray) -> np.ndarray:
+    size = (round(image.shape[1] * 0.98), round(image.shape[0] * 0.98))
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if image.ndim == 3 else cv2.INTER_LINEAR)
+
+
+def _turned(image: np.ndarray) -> np.ndarray:
+    """Turned by one degree about the centre, straight edges cut off, as a person straightens a horizon."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 1.0, 1.0)
+    flags = cv2.INTER_CUBIC if image.ndim == 3 else cv2.INTER_LINEAR
+    turned = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    cut = int(np.ceil(np.tan(np.deg2rad(1.0)) * max(height, width) / 2)) + 2
+    return np.ascontiguousarray(turned[cut : height - cut, cut : width - cut])
+
+
+def _cropped(image: np.ndarray) -> np.ndarray:
+    """5 % of each side cut off, unevenly, off the JPEG grid."""
+    height, width = image.shape[:2]
+    top, left = int(0.031 * height), int(0.017 * width)
+    return np.ascontiguousarray(image[top : top + int(0.95 * height), left : left + int(0.95 * width)])
+
+
+def _jpeg(quality: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda rgb: degrade.jpeg_round_trip(rgb, quality)
+
+
+def _gamma(rgb: np.ndarray) -> np.ndarray:
+    return degrade.jpeg_round_trip(degrade.tone(rgb, gamma=1.25, contrast=1.1), 90)
+
+
+CONDITIONS: dict[str, tuple[Geometry, Callable[[np.ndarray], np.ndarray]]] = {
+    "png": (_as_is, _as_is),
+    "jpeg75": (_as_is, _jpeg(75)),
+    "resize2": (_smaller, _as_is),
+    "resize2+jpeg90": (_smaller, _jpeg(90)),
+    "gamma+jpeg90": (_as_is, _gamma),
+    "rotate1+jpeg90": (_turned, _jpeg(90)),
+    "crop5+jpeg90": (_cropped, _jpeg(90)),
+}
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = int((a | b).sum())
+    return float((a & b).sum() / union) if union else 1.0
+
+
+def auc(failed: np.ndarray, quality: np.ndarray) -> float:
+    """Probability that a failure has a lower quality than a success (ties count half); nan without both."""
+    low, high = quality[failed], quality[~failed]
+    if low.size == 0 or high.size == 0:
+        return float("nan")
+    return float((low[:, None] < high[None]).mean() + 0.5 * (low[:, None] == high[None]).mean())
+
+
+def run_forged(
+    photos: list[Photo], operations: tuple[str, ...], count: int, seed: int, conditions: list[str]
+) -> list[dict[str, object]]:
+    """One row per pair and condition."""
+    config, rows = ForgeConfig(), []
+    for number in range(count):
+        operation = operations[number % len(operations)]
+        pair = make_pair(photos, operation, config, np.random.default_rng([seed, number]))
+        for name in conditions:
+            geometry, finish = CONDITIONS[name]
+            edited = finish(geometry(pair.edited))
+            changed, region = _carried(pair.changed, geometry), _carried(pair.region, geometry)
+            start = time.perf_counter()
+            found = mask_from_pair(pair.original, edited)
+            rows.append(
+                {
+                    "number": number,
+                    "operation": operation,
+                    "condition": name,
+                    "area": float(changed.mean()),
+                    "region_area": float(region.mean()),
+                    "iou": iou(found.mask, changed),
+                    "iou_region": iou(found.mask, region),
+                    "quality": found.quality,
+                    "reasons": list(found.reasons),
+                    "figures": found.figures,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+        print(f"\r{number + 1}/{count} pairs", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return rows
+
+
+def run_negatives(photos: list[Photo], count: int, seed: int) -> list[dict[str, object]]:
+    """Different photographs, and one photograph saved again: no mask is to be believed, or found."""
+    rows: list[dict[str, object]] = []
+    rng = np.random.default_rng([seed, 99])
+    for number in range(count):
+        first, second = (photos[int(i)] for i in rng.choice(len(photos), 2, replace=False))
+        host = first.read()
+        others: dict[str, np.ndarray] = {"identical": host.copy()}
+        if first.group != second.group:
+            others["different photograph"] = second.read()
+        for name in ("jpeg75", "resize2+jpeg90", "gamma+jpeg90", "rotate1+jpeg90", "crop5+jpeg90"):
+            geometry, finish = CONDITIONS[name]
+            others[f"unedited, {name}"] = finish(geometry(host))
+        for name, other in others.items():
+            found = mask_from_pair(host, other)
+            share = float(found.mask.mean())
+            reasons = list(found.reasons)
+            rows.append(
+                {"condition": name, "number": number, "area": share, "quality": found.quality, "reasons": reasons}
+            )
+        print(f"\r{number + 1}/{count} negatives", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return rows
+
+
+def _print_table(title: str, rows: list[dict[str, object]], key: Callable[[dict[str, object]], str]) -> None:
+    groups: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    print(f"\n| {title} | pairs | mean IoU (changed) | median | mean IoU (region) | IoU < 0.5 | AUC of quality |")
+    print("|---|---|---|---|---|---|---|")
+    for name, members in {**groups, "**all**": rows}.items():
+        values = np.array([m["iou"] for m in members], float)
+        region = np.array([m["iou_region"] for m in members], float)
+        quality = np.array([m["quality"] for m in members], float)
+        failed = values < FAILED_IOU
+        print(
+            f"| {name} | {len(members)} | {values.mean():.3f} | {np.median(values):.3f} | {region.mean():.3f} "
+            f"| {failed.sum()} | {auc(failed, quality):.3f} |"
+        )
+
+
+def _area_bin(row: dict[str, object]) -> str:
+    area = float(row["area"])  # type: ignore[arg-type]
+    edges = (0.002, 0.01, 0.05, 0.15, 1.0)
+    low = 0.0
+    for edge in edges:
+        if area < edge:
+            return f"{100 * low:g}-{100 * edge:g} % of the picture"
+        low = edge
+    return "all of it"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--pairs", type=int, default=200, help="forged pairs of the content group, and 2/5 of traces")
+    parser.add_argument("--half", choices=("report", "tune"), default="report")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--conditions", nargs="+", choices=list(CONDITIONS), default=list(CONDITIONS))
+    parser.add_argument("--json", type=Path, help="write every row here")
+    options = parser.parse_args()
+    photos = [p for p in list_photos(options.photos, 64, ForgeConfig()) if _photo_half(p) == options.half]
+    content = run_forged(photos, CONTENT, options.pairs, options.seed, options.conditions)
+    traces = run_forged(photos, TRACES, options.pairs * 2 // 5, options.seed + 1, options.conditions)
+    negatives = run_negatives(photos, max(options.pairs // 5, 1), options.seed)
+    print(f"{len(photos)} photographs of the half `{options.half}`, seed {options.seed}")
+    _print_table("content edits, by condition", content, lambda r: str(r["condition"]))
+    _print_table("content edits, by operation", content, lambda r: str(r["operation"]))
+    _print_table("content edits, by changed area", sorted(content, key=lambda r: str(r["area"])), _area_bin)
+    _print_table("traces, by operation", traces, lambda r: str(r["operation"]))
+    _print_table("traces, by condition", traces, lambda r: str(r["condition"]))
+    _print_table("content and traces", content + traces, lambda r: str(r["condition"]))
+    print("\n| negatives | pairs | empty masks | largest mask | mean quality | largest quality of a mask |")
+    print("|---|---|---|---|---|---|")
+    for name in dict.fromkeys(str(r["condition"]) for r in negatives):
+        members = [r for r in negatives if r["condition"] == name]
+        areas = np.array([r["area"] for r in members], float)
+        quality = np.array([r["quality"] for r in members], float)
+        most = quality[areas > 0].max() if (areas > 0).any() else float("nan")
+        empty = int((areas == 0).sum())
+        print(f"| {name} | {len(members)} | {empty} | {areas.max():.4f} | {quality.mean():.2f} | {most:.2f} |")
+    seconds = np.array([r["seconds"] for r in content + traces], float)
+    print(f"\n{np.median(seconds):.2f} s per pair (median), {np.percentile(seconds, 95):.2f} s (95 %)")
+    if options.json:
+        options.json.write_text(json.dumps({"content": content, "traces": traces, "negatives": negatives}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""The command line: examine, measure, instruments, bench. Stands above all rooms.
+
+Exit codes: 0 everything asked for was done (whatever the verdicts), 1 at least one picture could not be examined,
+2 wrong usage or settings, 3 results could not be written, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fakeexplain import __version__
+from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from fakeexplain.batch import Outcome
+
+DEFAULT_JOBS = min(2, os.cpu_count() or 1)
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="fakeexplain",
+    help="Was this photograph altered: where, why we think so, how sure we are, and what we cannot tell.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+_out = Console()
+_err = Console(stderr=True)
+
+FalseAlarms = Annotated[
+    float,
+    typer.Option("--false-alarms", help="Promised rate of `manipulated` among unaltered photographs (0.02 = 2 %)."),
+]
+Instruments = Annotated[
+    str | None,
+    typer.Option(
+        "--instruments",
+        help="Comma-separated names; default all. See [bold]fakeexplain instruments[/].",
+        show_default=False,
+    ),
+]
+MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Refuse larger pictures before decoding.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures examined at the same time.")]
+
+
+def _fail(message: object, code: int) -> typer.Exit:
+    _err.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+    return typer.Exit(code)
+
+
+def _names(instruments: str | None) -> tuple[str, ...] | None:
+    return None if instruments is None else tuple(n.strip() for n in instruments.split(",") if n.strip())
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def examine(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Pictures, or folders searched for pictures.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a folder per picture: report, JSON, mask, overlay.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print examinations as JSON, one per line.")] = False,
+    false_alarms: FalseAlarms = 0.02,
+    instruments: Instruments = None,
+    max_megapixels: MaxMegapixels = 150.0,
+    jobs: Jobs = DEFAULT_JOBS,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep results in --out that are still up to date.")] = False,
+) -> None:
+    """Examine photographs: verdict, where, why, how sure, and what could not be tested.
+
+    [bold]fakeexplain examine photo.jpg[/]                      answer on the terminal
+    [bold]fakeexplain examine photo.jpg --out results[/]        also results/photo.jpg/report.html and more
+    [bold]fakeexplain examine folder --out results --resume[/]  a whole folder, going on where it stopped
+
+    Exit codes: 0 all examined, 1 some could not be, 2 wrong usage, 3 cannot write, 130 interrupted.
+    """
+    from fakeexplain.batch import examine_batch, examine_job, find_pictures, outcome_json, write_summary
+    from fakeexplain.examiner import Examiner, Settings
+    from fakeexplain.report.terminal import terminal_summary
+
+    if resume and out is None:
+        raise _fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
+    settings = Settings(false_alarms, _names(instruments), max_megapixels)
+    try:
+        Examiner(settings)  # wrong settings are told once, before the first picture
+        if max_megapixels <= 0:
+            raise SettingsError(f"--max-megapixels {max_megapixels:g}: wanted a positive number, say 150")
+        if out is not None:
+            _prepare_folder(out)
+    except SettingsError as error:
+        raise _fail(error, EXIT_USAGE) from None
+    except OutputError as error:
+        raise _fail(error, EXIT_OUTPUT) from None
+    pictures, errors = find_pictures(paths)
+    outcomes = []
+    for line in errors:
+        _err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if len(pictures) == 1:
+        with _err.status("examining") if _err.is_terminal else _Quiet():
+            arriving = iter([examine_job(pictures[0], settings, out, threads=2, resume=resume)])
+    else:
+        arriving = examine_batch(pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume)
+    written = True
+    with _progress() as progress:
+        task = progress.add_task("examining", total=len(pictures))
+        for outcome in arriving:
+            progress.advance(task)
+            outcomes.append(outcome)
+            if outcome.error:
+                written = written and not outcome.fatal
+                _err.print(f"[bold red]error:[/] {escape(outcome.error)}", highlight=False, soft_wrap=True)
+            if json_output:
+                typer.echo(outcome_json(outcome))
+            elif outcome.examination is not None:
+                _out.print(terminal_summary(outcome.examination))
+                if out is not None:
+                    kept = " (kept from before)" if outcome.skipped else ""
+                    place = escape(str(out / outcome.job.relative / "report.html"))
+                    _out.print(f"report: {place}{kept}", highlight=False, soft_wrap=True)
+    if out is not None and len(outcomes) > 1:
+        try:
+            write_summary(outcomes, out)
+        except OutputError as error:
+            raise _fail(error, EXIT_OUTPUT) from None
+    if not json_output and len(pictures) > 1:
+        _print_counts(outcomes)
+    if not written:
+        raise typer.Exit(EXIT_OUTPUT)
+    if errors or any(o.error for o in outcomes):
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+class _Quiet:
+    """Stands in for a spinner where nobody watches."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _print_counts(outcomes: list[Outcome]) -> None:
+    labels = [o.examination.verdict.label if o.examination else "not examined" for o in outcomes]
+    counts = ", ".join(f"{labels.count(k)} {k}" for k in ("manipulated", "inconclusive", "no_evidence", "not examined"))
+    _out.print(f"{len(outcomes)} pictures: {counts}", highlight=False)
+
+
+def _prepare_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".fakeexplain-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+@app.command()
+def measure(
+    picture: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    box: Annotated[
+        str, typer.Option("--box", help="x0,y0,x1,y1 in pixels of the upright picture.", show_default=False)
+    ],
+    instrument: Annotated[str, typer.Option("--instrument", help="Who measures.")] = "region_contrast",
+    json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Measure a region that you choose. It informs; it never changes a verdict.
+
+    [bold]fakeexplain measure photo.jpg --box 120,80,260,220 --instrument noise[/]
+    """
+    from fakeexplain.examiner import Examiner
+    from fakeexplain.reasoning.wording import describe
+
+    try:
+        corners = tuple(float(v) for v in box.split(","))
+        if len(corners) != 4:
+            raise ValueError
+    except ValueError:
+        raise _fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
+    try:
+        found = Examiner().measure(picture, instrument, box_xyxy=corners)
+    except FakeExplainError as error:
+        raise _fail(error, EXIT_SOME_FAILED) from None
+    if json_output:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        _out.print(escape(describe(found)), highlight=False)
+
+
+@app.command()
+def instruments() -> None:
+    """List the instruments: what each looks for, what it needs, its measured false alarms."""
+    from fakeexplain.evaluation.measured import measured_false_alarms
+    from fakeexplain.evaluation.tables import Table
+    from fakeexplain.instruments.suite import all_instruments
+
+    measured = measured_false_alarms()
+    rows = []
+    for instrument in all_instruments():
+        figure = measured.get(
+            instrument.name, "no NFA: states facts" if not instrument.localizes else "not counted yet"
+        )
+        rows.append((f"{instrument.name} {instrument.version}", instrument.measures, instrument.needs, figure))
+    columns = ("instrument", "looks for", "needs", "false alarms counted")
+    table = Table("Instruments", columns, tuple(rows)).to_rich()
+    for column in table.columns:
+        column.justify = "left"
+    table.show_lines = True
+    _out.print(table)
+
+
+@app.command()
+def bench(
+    folders: Annotated[list[Path], typer.Argument(help="Data sets: images/ and masks/, or authentic photographs.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for rows.jsonl, tables.md, plots.")] = None,
+    false_alarms: FalseAlarms = 0.02,
+    instruments: Instruments = None,
+    jobs: Jobs = DEFAULT_JOBS,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pictures a data set.")] = None,
+) -> None:
+    """Measure on data sets: false alarms with exact intervals, masks against truth beside yardsticks.
+
+    A data set is a folder with images/ and masks/ (white = forged, same stem; no mask = authentic), or a folder of
+    authentic photographs. With --out, a run that was stopped goes on where it was when started again.
+
+    [bold]fakeexplain bench data/authentic data/my_forgeries --out results[/]
+    """
+    from fakeexplain.evaluation.protocol import read_dataset, row_from_json, row_to_json, run_benchmark
+    from fakeexplain.evaluation.tables import all_tables
+    from fakeexplain.examiner import Examiner, Settings
+
+    settings = Settings(false_alarms, _names(instruments))
+    try:
+        Examiner(settings)
+        items = [item for folder in folders for item in read_dataset(folder)[:limit]]
+        if out is not None:
+            _prepare_folder(out)
+    except SettingsError as error:
+        raise _fail(error, EXIT_USAGE) from None
+    except OutputError as error:
+        raise _fail(error, EXIT_OUTPUT) from None
+    except FakeExplainError as error:
+        raise _fail(error, EXIT_SOME_FAILED) from None
+    rows = []
+    log = None
+    if out is not None:
+        log_path = _rows_path(out, settings)
+        if log_path.exists():
+            known = {(i.dataset, i.image_path.name) for i in items}
+            lines = [line for line in log_path.read_text("utf-8").splitlines() if line.endswith("}")]
+            log_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
+            kept = [row_from_json(line) for line in lines]
+            rows = [r for r in kept if (r.dataset, r.image) in known]
+            done = {(r.dataset, r.image) for r in rows}
+            items = [i for i in items if (i.dataset, i.image_path.name) not in done]
+        log = log_path.open("a", encoding="utf-8")
+    try:
+        with _progress() as progress:
+            task = progress.add_task("measuring", total=len(items))
+            for row in run_benchmark(items, settings, workers=jobs):
+                rows.append(row)
+                progress.advance(task)
+                if log is not None:
+                    log.write(row_to_json(row) + "\n")
+                    log.flush()
+    except FakeExplainError as error:
+        raise _fail(error, EXIT_SOME_FAILED) from None
+    finally:
+        if log is not None:
+            log.close()
+    rows.sort(key=lambda r: (r.dataset, r.image))
+    tables = all_tables(rows)
+    for table in tables:
+        _out.print(table.to_rich())
+    if out is not None:
+        (out / "tables.md").write_text("\n".join(t.to_markdown() for t in tables), encoding="utf-8")
+        try:
+            from fakeexplain.evaluation.plots import plot_planted
+
+            plot_planted(rows, out / "planted.png")
+        except SettingsError as error:
+            _err.print(f"no plot: {escape(str(error))}")
+        _out.print(f"rows, tables and plots: {escape(str(out))}", highlight=False)
+
+
+def _rows_path(out: Path, settings: object) -> Path:
+    """Rows of one run; another version or setting gets another file, so that figures are never mixed."""
+    import hashlib
+
+    from fakeexplain.examiner import versions
+    from fakeexplain.instruments.suite import all_instruments
+
+    key = hashlib.sha256(repr((settings, sorted(versions(all_instruments()).items()))).encode()).hexdigest()[:12]
+    return out / f"rows-{key}.jsonl"
+
+
+def main() -> None:
+    """Entry point: user errors are one line, Ctrl-C is quiet."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _err.print("interrupted; finished results are kept")
+        sys.exit(EXIT_INTERRUPTED)
+    except FakeExplainError as error:
+        _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_SOME_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The public face: one picture in, one examination out; a picture is examined once and then kept.
+
+>>> examiner = Examiner()                                    # doctest: +SKIP
+>>> examination = examiner.examine("photo.jpg")              # doctest: +SKIP
+>>> examiner.measure("photo.jpg", "noise", box_xyxy=(10, 20, 200, 180)).value   # doctest: +SKIP
+2.91
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata as package_metadata
+
+import numpy as np
+
+import fakeexplain
+from fakeexplain.errors import MeasurementError
+from fakeexplain.imaging.regions import decode_mask, encode_mask, mask_of_box, region_of_mask
+from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
+from fakeexplain.instruments.suite import all_instruments, run_suite, select_instruments
+from fakeexplain.quality import assess
+from fakeexplain.reasoning.wording import explain
+from fakeexplain.records import Evidence, Examination
+from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, Panel, decide
+
+_LIBRARIES = ("numpy", "scipy", "pillow", "opencv-python-headless", "jpeglib", "pi-heif", "ExifRead")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What changes an examination's outcome; recorded in it.
+
+    Attributes:
+        false_alarms: promised rate of `manipulated` among authentic photographs, in [1e-6, 0.5].
+        instruments: names, None for all.
+        max_megapixels: larger pictures are refused before decoding.
+    """
+
+    false_alarms: float = DEFAULT_FALSE_ALARMS
+    instruments: tuple[str, ...] | None = None
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+
+
+class Examiner:
+    """Examines pictures with fixed settings.
+
+    Args:
+        settings: see `Settings`.
+        threads: instruments at work at once on one picture; does not change results.
+        keep: how many examinations to keep, by sha256, so that asking again is free.
+
+    Raises:
+        SettingsError: unknown instruments, or a false-alarm rate out of range.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, threads: int = 2, keep: int = 4) -> None:
+        self.settings = settings or Settings()
+        self.instruments = select_instruments(self.settings.instruments)
+        self.panel = Panel(self.settings.false_alarms, tuple(i.name for i in self.instruments if i.localizes))
+        self._threads = threads
+        self._keep = keep
+        self._kept: OrderedDict[tuple[str, str], Examination] = OrderedDict()
+
+    def load(self, picture: str | os.PathLike[str] | bytes | SourceImage, *, name: str | None = None) -> SourceImage:
+        """A SourceImage from a path, bytes or itself. Raises SourceError."""
+        if isinstance(picture, SourceImage):
+            return picture
+        limit = self.settings.max_megapixels
+        if isinstance(picture, bytes):
+            return SourceImage.from_bytes(picture, name=name or "image", max_megapixels=limit)
+        return SourceImage.from_path(picture, name=name, max_megapixels=limit)
+
+    def examine(
+        self,
+        picture: str | os.PathLike[str] | bytes | SourceImage,
+        *,
+        name: str | None = None,
+        on_done: Callable[[str], None] | None = None,
+    ) -> Examination:
+        """Everything about one picture.
+
+        Args:
+            picture: path, bytes or a SourceImage.
+            name: what to call it in the answer.
+            on_done: called with the name of each instrument that has finished.
+
+        Raises:
+            SourceError: the picture cannot be read.
+        """
+        started = time.perf_counter()
+        source = self.load(picture, name=name)
+        key = (source.sha256, source.name)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        quality = assess(source)
+        opened = time.perf_counter()
+        evidence, seconds = run_suite(source, self.instruments, threads=self._threads, on_done=on_done)
+        verdict, mask = decide(evidence, quality, self.panel, source.height, source.width)
+        reasoning = explain(quality, evidence, verdict)
+        seconds = {"open": round(opened - started, 4), **seconds, "total": round(time.perf_counter() - started, 4)}
+        examination = Examination(
+            source=source.facts(),
+            quality=quality,
+            evidence=evidence,
+            verdict=verdict,
+            reasoning=reasoning,
+            mask=encode_mask(mask),
+            settings={
+                "false_alarms": self.settings.false_alarms,
+                "instruments": [i.name for i in self.instruments],
+                "max_megapixels": self.settings.max_megapixels,
+            },
+            versions=versions(self.instruments),
+            seconds=seconds,
+            examined_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+        self._kept[key] = examination
+        while len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+        return examination
+
+    def measure(
+        self,
+        picture: str | os.PathLike[str] | bytes | SourceImage,
+        instrument: str = "region_contrast",
+        *,
+        region_mask: np.ndarray | None = None,
+        box_xyxy: tuple[float, float, float, float] | None = None,
+    ) -> Evidence:
+        """Measures a region that somebody chose; never part of the verdict.
+
+        Args:
+            region_mask: bool HxW in the upright frame; or
+            box_xyxy: in pixels of the upright picture.
+
+        Raises:
+            MeasurementError: no or both regions, unknown instrument, or the instrument cannot measure it.
+            SourceError: the picture cannot be read.
+        """
+        source = self.load(picture)
+        chosen = {i.name: i for i in all_instruments()}.get(instrument)
+        if chosen is None:
+            raise MeasurementError(
+                f"no instrument {instrument!r}; wanted one of {', '.join(i.name for i in all_instruments())}"
+            )
+        if (region_mask is None) == (box_xyxy is None):
+            raise MeasurementError("give either region_mask or box_xyxy")
+        if box_xyxy is not None:
+            region_mask = mask_of_box(box_xyxy, source.height, source.width)
+        assert region_mask is not None
+        measured = chosen.measure(source, region_mask)
+        return measured if measured.region else measured.model_copy(update={"region": region_of_mask(region_mask)})
+
+
+def versions(instruments: Sequence[object] = ()) -> dict[str, str]:
+    """Versions of everything that can change a figure."""
+    found = {"fakeexplain": fakeexplain.__version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = package_metadata.version(library)
+        except package_metadata.PackageNotFoundError:  # e.g. OpenCV installed under its other name
+            found[library] = "unknown"
+    for instrument in instruments:
+        found[f"instrument:{instrument.name}"] = instrument.version  # type: ignore[attr-defined]
+    return found
+
+
+def examination_mask(examination: Examination) -> np.ndarray:
+    """bool HxW: the regions the verdict rests on."""
+    return decode_mask(examination.mask)
+
+
+def examination_map(examination: Examination) -> np.ndarray | None:
+    """float32 HxW in [0, 1]: the largest of the instruments' score maps, not calibrated; None if there is none.
+
+    Only for an examination made in this process: maps are not part of the JSON.
+    """
+    maps = [e.score_map for e in examination.evidence if e.score_map is not None]
+    if not maps:
+        return None
+    combined: np.ndarray = maps[0].astype(np.float32, copy=True)
+    for other in maps[1:]:
+        np.maximum(combined, other, out=combined)
+    return combined

@@ -1,0 +1,219 @@
+"""Evidence -> the calibrated three-way verdict. The only place where "manipulated" is decided.
+
+Witnesses: each localizing instrument (and later the learned expert) has a share of the promised false-alarm rate, and
+testifies when its statistic, log10 NFA or log10 p, falls below log10 of its share. The instruments together hold half
+of the whole rate, divided evenly; the expert holds the other half. Shares are set before anything is measured and do
+not depend on which witnesses abstain, so the promise stands for every picture (a union bound).
+
+The probability is a posterior with a stated prior: P = prior x LR / (prior x LR + 1 - prior), where the likelihood
+ratio LR of the strongest witness statistic was counted on authentic and forged pictures (`verdict_calibration.json`),
+smoothed and made monotone. It never contradicts the label: at most the prior without evidence, at least with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from fakeexplain.errors import SettingsError
+from fakeexplain.imaging.regions import decode_mask
+from fakeexplain.records import Evidence, QualityReport, Verdict
+
+DEFAULT_FALSE_ALARMS = 0.02
+PRIOR = 0.5
+WHOLE_IMAGE = 0.8  # a finding that covers more of the picture than this is an effect of the whole file, not a local one
+OVERLAP = 0.3  # intersection over union above which two findings speak of the same place
+
+# Traces that cannot both be true of one place.
+EXCLUSIVE_TRACES: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"noise_low", "noise_high"}), "one says less noise than elsewhere, the other more"),
+    (frozenset({"foreign_grid", "missing_grid"}), "one says another JPEG grid, the other no JPEG grid at all"),
+)
+
+NEVER_TESTED = (
+    "whether the whole picture was made by a generative model",
+    "generative fill and other repainting that leaves no trace of the kinds listed",
+    "staging, false captions, or a picture of a picture",
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who testifies, and with which share of the false alarms.
+
+    Attributes:
+        false_alarms: promised rate of `manipulated` among authentic photographs, instruments and expert together.
+        instruments: names of the localizing instruments on the panel.
+        expert: name of the learned witness, None while there is none; its half then stays unused.
+    """
+
+    false_alarms: float = DEFAULT_FALSE_ALARMS
+    instruments: tuple[str, ...] = ()
+    expert: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1e-6 <= self.false_alarms <= 0.5:
+            raise SettingsError(f"--false-alarms {self.false_alarms:g}: wanted a rate from 0.000001 to 0.5, say 0.02")
+
+    def threshold_log10(self, witness: str) -> float:
+        """log10 of the witness's share; its statistic must lie below it."""
+        if witness == self.expert:
+            return math.log10(self.false_alarms / 2)
+        return math.log10(self.false_alarms / 2 / max(len(self.instruments), 1))
+
+    def witnesses(self) -> tuple[str, ...]:
+        return self.instruments + ((self.expert,) if self.expert else ())
+
+
+def statistic_log10(item: Evidence) -> float | None:
+    """What a witness is judged by: log10 NFA, or log10 of a conformal p-value."""
+    if item.kind != "detection":
+        return None
+    if item.log10_nfa is not None:
+        return item.log10_nfa
+    return math.log10(max(item.p_value, 1e-12)) if item.p_value is not None else None
+
+
+def significant(evidence: Sequence[Evidence], panel: Panel) -> list[Evidence]:
+    """Detections of the panel's witnesses that pass their threshold, in the given order."""
+    chosen = []
+    for item in evidence:
+        statistic = statistic_log10(item)
+        on_panel = item.instrument in panel.witnesses()
+        if statistic is not None and on_panel and statistic < panel.threshold_log10(item.instrument):
+            chosen.append(item)
+    return chosen
+
+
+def evidence_mask(items: Sequence[Evidence], height: int, width: int) -> np.ndarray:
+    """bool HxW: union of the regions (and partners: a copy and its source cannot be told apart) of these items."""
+    mask = np.zeros((height, width), dtype=bool)
+    for item in items:
+        for region in (item.region, item.partner):
+            if region is not None:
+                mask |= decode_mask(region.mask)
+    return mask
+
+
+def decide(
+    evidence: Sequence[Evidence], quality: QualityReport, panel: Panel, height: int, width: int
+) -> tuple[Verdict, np.ndarray]:
+    """The verdict and the mask it rests on (bool HxW, empty unless `manipulated`)."""
+    found = significant(evidence, panel)
+    sound, conflicts = _settle_conflicts(found, height, width)
+    statistics = [s for e in evidence if e.instrument in panel.witnesses() and (s := statistic_log10(e)) is not None]
+    empty = np.zeros((height, width), dtype=bool)
+    mask = empty
+    deciding: tuple[str, ...] = ()
+    if not quality.examinable:
+        label, reason = "inconclusive", f"The picture cannot be judged: {quality.reasons[0]}."
+    elif sound and evidence_mask(sound, height, width).mean() > WHOLE_IMAGE:
+        label = "inconclusive"
+        conflicts = (*conflicts, "The findings cover nearly the whole picture, so they do not show a local change.")
+        reason = "Something measurable happened to nearly the whole picture, which is not evidence of a local change."
+        deciding = tuple(e.id for e in sound)
+    elif sound:
+        label, deciding = "manipulated", tuple(e.id for e in sound)
+        mask = evidence_mask(sound, height, width)
+        names = sorted({e.instrument for e in sound})
+        reason = f"{_count(len(sound), 'finding')} of {', '.join(names)} passed the threshold."
+    elif found:
+        label, reason = "inconclusive", "The instruments contradict each other, and no finding stands without conflict."
+        deciding = tuple(e.id for e in found)
+    elif not statistics:
+        label, reason = "inconclusive", "No instrument could be applied to this picture."
+    else:
+        label, reason = "no_evidence", f"None of {_count(len(statistics), 'test result')} passed the threshold."
+    best = min(statistics) if statistics else None
+    probability, basis = _probability(label, best)
+    verdict = Verdict(
+        label=label,  # type: ignore[arg-type]
+        probability=round(probability, 4),
+        log10_nfa=None if best is None else round(best + math.log10(max(len(panel.instruments), 1)), 3),
+        threshold_log10=round(panel.threshold_log10(panel.instruments[0] if panel.instruments else ""), 4),
+        false_alarms=panel.false_alarms,
+        deciding_ids=deciding,
+        reason=reason,
+        probability_basis=basis,
+        conflicts=conflicts,
+        not_tested=NEVER_TESTED + tuple(f"{e.instrument}: {e.reason}" for e in evidence if e.kind == "abstention"),
+    )
+    return verdict, mask
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _settle_conflicts(found: list[Evidence], height: int, width: int) -> tuple[list[Evidence], tuple[str, ...]]:
+    """Removes findings that contradict each other about one place; says which."""
+    out: set[str] = set()
+    messages = []
+    for i, a in enumerate(found):
+        for b in found[i + 1 :]:
+            for traces, explanation in EXCLUSIVE_TRACES:
+                if {a.trace, b.trace} == traces and _iou(a, b, height, width) > OVERLAP:
+                    out |= {a.id, b.id}
+                    messages.append(f"{a.id} and {b.id} contradict each other about one place: {explanation}.")
+    return [e for e in found if e.id not in out], tuple(messages)
+
+
+def _iou(a: Evidence, b: Evidence, height: int, width: int) -> float:
+    first, second = evidence_mask([a], height, width), evidence_mask([b], height, width)
+    union = (first | second).sum()
+    return float((first & second).sum() / union) if union else 0.0
+
+
+@lru_cache(maxsize=1)
+def load_calibration() -> dict[str, Any]:
+    """Score bins, counts and likelihood ratios; written by `fakeexplain bench --fit-probability`."""
+    text = resources.files("fakeexplain").joinpath("verdict_calibration.json").read_text("utf-8")
+    calibration: dict[str, Any] = json.loads(text)
+    return calibration
+
+
+def fit_likelihood_ratios(authentic: Sequence[float], forged: Sequence[float], edges: Sequence[float]) -> list[float]:
+    """Monotone likelihood ratios P(score in bin | forged) / P(score in bin | authentic).
+
+    Args:
+        authentic, forged: scores, -log10 of the smallest statistic of a picture.
+        edges: inner bin edges, rising; bins are (-inf, edges[0]), [edges[0], edges[1]), ...
+
+    Returns:
+        One ratio a bin, non-decreasing: add-one-half smoothing, then pooling of adjacent violators. A bin without
+        authentic pictures gets a finite ratio that the number of authentic pictures caps.
+    """
+    counts_a = np.bincount(np.searchsorted(edges, authentic, side="right"), minlength=len(edges) + 1).astype(float)
+    counts_f = np.bincount(np.searchsorted(edges, forged, side="right"), minlength=len(edges) + 1).astype(float)
+    blocks = [[a + 0.5, f + 0.5, 1] for a, f in zip(counts_a, counts_f, strict=True)]
+    i = 0
+    while i + 1 < len(blocks):
+        if blocks[i][1] / blocks[i][0] > blocks[i + 1][1] / blocks[i + 1][0]:
+            blocks[i] = [x + y for x, y in zip(blocks[i], blocks.pop(i + 1), strict=True)]
+            i = max(i - 1, 0)
+        else:
+            i += 1
+    scale = (len(authentic) + 0.5 * len(counts_a)) / (len(forged) + 0.5 * len(counts_f))
+    return [b[1] / b[0] * scale for b in blocks for _ in range(int(b[2]))]
+
+
+def _probability(label: str, best_log10: float | None) -> tuple[float, str]:
+    calibration = load_calibration()
+    basis = (
+        f"Posterior probability of a local manipulation for a prior of {PRIOR:g}; likelihood ratios of the strongest "
+        f"finding counted on {calibration['authentic']} authentic and {calibration['forged']} forged pictures "
+        f"({calibration['data']})."
+    )
+    if label == "inconclusive" or best_log10 is None:
+        return PRIOR, basis + " Inconclusive pictures keep the prior."
+    index = int(np.searchsorted(calibration["edges"], -best_log10, side="right"))
+    ratio = float(calibration["likelihood_ratios"][index])
+    posterior = PRIOR * ratio / (PRIOR * ratio + 1 - PRIOR)
+    return (max(posterior, PRIOR) if label == "manipulated" else min(posterior, PRIOR)), basis
