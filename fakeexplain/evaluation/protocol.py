@@ -1,8 +1,8 @@
 """The benchmark protocol: every picture at native size, fixed thresholds, authentic photographs always counted.
 
 A data set is a folder with `images/` and `masks/` (white = forged, same stem; a picture without a mask file counts as
-authentic), or a folder of authentic photographs. A `manifest.jsonl` beside them may name strata of each picture
-({"image": "images/a.png", "strata": {"size": 64}}). A picture that cannot be examined is counted as undetected and
+authentic), or a folder of authentic photographs. A `manifest.jsonl` beside them may give a label and strata of each
+picture ({"image": "images/a.png", "label": "authentic", "strata": {"size": 64}}). A picture that cannot be examined is counted as undetected and
 listed; none is dropped.
 """
 
@@ -82,21 +82,35 @@ def read_dataset(folder: Path) -> list[Item]:
     orphans = sorted(set(by_stem) - {p.stem for p in pictures})
     if orphans:
         raise SourceError(f"{folder}: {len(orphans)} masks without a picture of the same stem, first {orphans[0]}")
-    strata = _read_strata(folder / "manifest.jsonl")
-    return [Item(folder.name, p, by_stem.get(p.stem), p.stem.split("_")[0], strata.get(p.name, {})) for p in pictures]
+    strata, authentic = _read_manifest(folder / "manifest.jsonl")
+    return [
+        Item(
+            dataset=folder.name,
+            image_path=p,
+            mask_path=None if p.name in authentic else by_stem.get(p.stem),
+            group=p.stem.split("_")[0],
+            strata=strata.get(p.name, {}),
+        )
+        for p in pictures
+    ]
 
 
-def _read_strata(manifest: Path) -> dict[str, dict[str, str]]:
+def _read_manifest(manifest: Path) -> tuple[dict[str, dict[str, str]], set[str]]:
+    """(strata of each picture, names of the pictures that are labelled authentic, whatever their mask file)."""
+    strata: dict[str, dict[str, str]] = {}
+    authentic: set[str] = set()
     if not manifest.is_file():
-        return {}
-    found = {}
+        return strata, authentic
     for number, line in enumerate(manifest.read_text("utf-8").splitlines(), start=1):
         try:
             record = json.loads(line)
-            found[os.path.basename(record["image"])] = {str(k): str(v) for k, v in record.get("strata", {}).items()}
+            name = os.path.basename(record["image"])
+            strata[name] = {str(k): str(v) for k, v in (record.get("strata") or {}).items()}
+            if record.get("label") in (0, "authentic"):
+                authentic.add(name)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SourceError(f'{manifest}: line {number} is not a record with "image"; mend or remove it') from None
-    return found
+    return strata, authentic
 
 
 def read_true_mask(path: Path, height: int, width: int) -> np.ndarray:

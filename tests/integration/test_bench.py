@@ -90,3 +90,20 @@ def test_rows_survive_json_and_tables_cope_with_little():
     assert image_score(row) == 2.0
     assert image_score(authentic({"noise": None})) == 0.0
     assert all_tables([]) == []
+
+
+def test_manifest_names_authentic_pictures_and_strata(tmp_path):
+    folder = make_set(tmp_path / "mine")
+    Image.new("L", (256, 256), 0).save(folder / "masks/clean.png")  # some tools write an empty mask for these
+    records = [
+        {"image": "images/clean.png", "label": 0},
+        {"image": "images/forged.png", "label": 1, "strata": {"size": 64}},
+    ]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    items = {i.image_path.name: i for i in read_dataset(folder)}
+    assert items["clean.png"].mask_path is None
+    assert items["forged.png"].mask_path is not None
+    assert items["forged.png"].strata == {"size": "64"}
+    (folder / "manifest.jsonl").write_text("not json\n")
+    with pytest.raises(SourceError, match="line 1"):
+        read_dataset(folder)
