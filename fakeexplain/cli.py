@@ -22,6 +22,11 @@ from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 if TYPE_CHECKING:
     from fakeexplain.batch import Outcome
 
+# Instruments and pictures run side by side already, and their matrices are small: BLAS threads of their own only spin.
+# Set before numpy is imported; worker processes inherit it.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 DEFAULT_JOBS = min(2, os.cpu_count() or 1)
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -2,8 +2,8 @@
 
 A data set is a folder with `images/` and `masks/` (white = forged, same stem; a picture without a mask file counts as
 authentic), or a folder of authentic photographs. A `manifest.jsonl` beside them may give a label and strata of each
-picture ({"image": "images/a.png", "label": "authentic", "strata": {"size": 64}}). A picture that cannot be examined is counted as undetected and
-listed; none is dropped.
+picture ({"image": "images/a.png", "label": "authentic", "strata": {"size": 64}}). A picture that cannot be examined is
+counted as undetected and listed; none is dropped.
 """
 
 from __future__ import annotations
