@@ -207,12 +207,12 @@ def fit_likelihood_ratios(authentic: Sequence[float], forged: Sequence[float], e
 def _probability(label: str, best_log10: float | None) -> tuple[float, str]:
     calibration = load_calibration()
     basis = (
-        f"Posterior probability of a local manipulation for a prior of {PRIOR:g}; likelihood ratios of the strongest "
-        f"finding counted on {calibration['authentic']} authentic and {calibration['forged']} forged pictures "
-        f"({calibration['data']})."
+        f"It starts from an even chance (prior {PRIOR:g}) and weighs how much more often forged than authentic pictures "
+        f"gave a strongest finding like this one (likelihood ratio, counted on {calibration['authentic']} authentic and "
+        f"{calibration['forged']} forged pictures: {calibration['data']})."
     )
     if label == "inconclusive" or best_log10 is None:
-        return PRIOR, basis + " Inconclusive pictures keep the prior."
+        return PRIOR, basis + " An inconclusive picture keeps the prior."
     index = int(np.searchsorted(calibration["edges"], -best_log10, side="right"))
     ratio = float(calibration["likelihood_ratios"][index])
     posterior = PRIOR * ratio / (PRIOR * ratio + 1 - PRIOR)

@@ -317,7 +317,7 @@ def _crops(item: Evidence, source: SourceImage, mark: Mark) -> tuple[_Picture, .
             inside = _display_mask(inside, *rgb.shape[:2])
             how = f"reduced to {100 * scale:.0f} %"
         elif scale >= 3:
-            factor = min(4, int(scale * 0.6))
+            factor = min(4, max(2, int(scale * 0.6)))
             rgb, inside = (a.repeat(factor, axis=0).repeat(factor, axis=1) for a in (rgb, inside))
             how = f"enlarged {factor} times"
         crops.append(
