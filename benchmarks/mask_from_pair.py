@@ -222,8 +222,12 @@ def _print_table(title: str, rows: list[dict[str, object]], key: Callable[[dict[
         )
 
 
+def _area(row: dict[str, object]) -> float:
+    return float(row["area"])  # type: ignore[arg-type]
+
+
 def _area_bin(row: dict[str, object]) -> str:
-    area = float(row["area"])  # type: ignore[arg-type]
+    area = _area(row)
     edges = (0.002, 0.01, 0.05, 0.15, 1.0)
     low = 0.0
     for edge in edges:
@@ -243,16 +247,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every row here")
     options = parser.parse_args()
     photos = [p for p in list_photos(options.photos, 64, ForgeConfig()) if _photo_half(p) == options.half]
-    content = run_forged(photos, CONTENT, options.pairs, options.seed, options.conditions)
-    traces = run_forged(photos, TRACES, options.pairs * 2 // 5, options.seed + 1, options.conditions)
-    negatives = run_negatives(photos, max(options.pairs // 5, 1), options.seed)
     print(f"{len(photos)} photographs of the half `{options.half}`, seed {options.seed}")
+    content = run_forged(photos, CONTENT, options.pairs, options.seed, options.conditions)
     _print_table("content edits, by condition", content, lambda r: str(r["condition"]))
     _print_table("content edits, by operation", content, lambda r: str(r["operation"]))
-    _print_table("content edits, by changed area", sorted(content, key=lambda r: str(r["area"])), _area_bin)
-    _print_table("traces, by operation", traces, lambda r: str(r["operation"]))
-    _print_table("traces, by condition", traces, lambda r: str(r["condition"]))
-    _print_table("content and traces", content + traces, lambda r: str(r["condition"]))
+    _print_table("content edits, by changed area", sorted(content, key=_area), _area_bin)
+    sys.stdout.flush()
+    negatives = run_negatives(photos, max(options.pairs // 10, 1), options.seed)
     print("\n| negatives | pairs | empty masks | largest mask | mean quality | largest quality of a mask |")
     print("|---|---|---|---|---|---|")
     for name in dict.fromkeys(str(r["condition"]) for r in negatives):
@@ -262,6 +263,11 @@ def main() -> None:
         most = quality[areas > 0].max() if (areas > 0).any() else float("nan")
         empty = int((areas == 0).sum())
         print(f"| {name} | {len(members)} | {empty} | {areas.max():.4f} | {quality.mean():.2f} | {most:.2f} |")
+    sys.stdout.flush()
+    traces = run_forged(photos, TRACES, options.pairs * 2 // 5, options.seed + 1, options.conditions)
+    _print_table("traces, by operation", traces, lambda r: str(r["operation"]))
+    _print_table("traces, by condition", traces, lambda r: str(r["condition"]))
+    _print_table("content and traces", content + traces, lambda r: str(r["condition"]))
     seconds = np.array([r["seconds"] for r in content + traces], float)
     print(f"\n{np.median(seconds):.2f} s per pair (median), {np.percentile(seconds, 95):.2f} s (95 %)")
     if options.json:

@@ -93,9 +93,9 @@ def register(reference_rgb: np.ndarray, questioned_rgb: np.ndarray) -> Registrat
         if tried[-1].convincing:
             break
     else:
-        guess, matches, inliers = _from_keypoints(pair)
-        if guess is not None:
-            starts: dict[Model, np.ndarray] = {m: _nearest(guess, m, questioned.shape) for m in _MODELS[1:]}
+        seen, matches, inliers = _from_keypoints(pair)
+        if seen is not None:
+            starts: dict[Model, np.ndarray] = {m: _nearest(seen, m, questioned.shape) for m in _MODELS[1:]}
             tried.append(_simplest(pair, starts))
     nothing = _Fit(np.eye(3), "identity", np.inf)
     best = max(tried, key=lambda fit: (fit.aligned_fraction, fit.correlation), default=nothing)
