@@ -100,6 +100,10 @@ def _reasons(source: SourceImage, figures: dict[str, Scalar]) -> tuple[list[str]
         limiting.append(f"{100 * flat:.0f} % of the picture has no texture; changes there leave no trace to measure")
     if source.jpeg is not None and source.jpeg.quality < LOW_QUALITY:
         limiting.append(f"JPEG quality {source.jpeg.quality} has removed most fine traces")
+    elif source.jpeg is not None and source.jpeg.quality < HIGH_QUALITY:
+        limiting.append(
+            f"the last save at JPEG quality {source.jpeg.quality} covers most traces of noise and of an earlier block grid"
+        )
     if source.megapixels < SMALL_MEGAPIXELS:
         limiting.append(f"at {source.megapixels:.2f} megapixels only large changes can be found")
     if source.jpeg is None and source.format in ("PNG", "BMP", "TIFF", "GIF"):

@@ -31,10 +31,9 @@ PRIOR = 0.5
 WHOLE_IMAGE = 0.8  # a finding that covers more of the picture than this is an effect of the whole file, not a local one
 OVERLAP = 0.3  # intersection over union above which two findings speak of the same place
 
-# Traces that cannot both be true of one place.
+# Traces that cannot both be true of one place. A foreign grid and the main grid missing there agree with each other.
 EXCLUSIVE_TRACES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"noise_low", "noise_high"}), "one says less noise than elsewhere, the other more"),
-    (frozenset({"foreign_grid", "missing_grid"}), "one says another JPEG grid, the other no JPEG grid at all"),
 )
 
 NEVER_TESTED = (

@@ -136,7 +136,7 @@ class JpegGrid(Instrument):
     """See the module. Law: number of boxes of whole blocks x grids x ballots, and twice for the two traces."""
 
     name = "jpeg_grid"
-    version = "1"
+    version = "1.0"
     title = "JPEG grid"
     needs = f"at least {_MIN_SIDE} x {_MIN_SIDE} pixels with some structure; traces of a JPEG save of moderate quality"
     measures = "regions whose 8x8 JPEG block grid differs from that of the picture, or is missing"

@@ -87,6 +87,15 @@ def test_contradicting_findings_cancel_out():
     assert mask.sum() == 400
 
 
+def test_a_foreign_grid_where_the_main_one_is_missing_is_one_story():
+    foreign = detection(-6, trace="foreign_grid", id="E1")
+    missing = detection(-6, trace="missing_grid", id="E2")
+    found, mask = decide([foreign, missing], GOOD, PANEL, H, W)
+    assert found.label == "manipulated"
+    assert found.deciding_ids == ("E1", "E2")
+    assert mask.sum() == 900
+
+
 def test_an_effect_of_the_whole_picture_is_not_local():
     found, mask = decide([detection(-9, box=(0, 0, W, 85))], GOOD, PANEL, H, W)
     assert found.label == "inconclusive"
