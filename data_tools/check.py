@@ -1,12 +1,14 @@
 """Prints every problem of a data set at once: `python -m data_tools.check DATASET.jsonl|FOLDER`.
 
-Errors make a set unfit for training or counting (exit code 1); warnings deserve a look. Every picture is decoded and
-hashed once, records are read as a stream; what is kept in memory is a few hundred bytes a record. Deliberately left
-out: mending anything.
+Errors make a set unfit for training or counting (exit code 1); warnings deserve a look. A picture may have several
+records as long as they say different things and do not contradict each other. Pictures are decoded and hashed once a
+record, records are read as a stream; what is kept in memory is a few hundred bytes a record. Deliberately left out:
+mending anything.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -88,11 +90,18 @@ class _Seen:
 
     line: int
     image: str
+    label: str
     split: str | None
     source: str
     donors: tuple[str, ...]
     sha256: str | None
     phash: int | None
+    content: bytes
+
+    @property
+    def picture(self) -> str:
+        """What tells pictures apart: the bytes of the file, or its name where it cannot be read."""
+        return self.sha256 or self.image
 
 
 def dialogue_problems(dialogue: tuple[Message, ...], evidence_ids: set[str]) -> Iterator[tuple[str, str]]:
@@ -193,6 +202,22 @@ def record_problems(record: Record, root: Path) -> tuple[list[tuple[str, str]], 
     return found, source.sha256, perceptual_hash(source.rgb)
 
 
+def _content(record: Record, root: Path) -> bytes:
+    """Digest of what a record says of its picture: mask, dialogue, caption and description.
+
+    Masks count by their pixels, so that a copied one under another name is the same; unreadable ones by the field.
+    """
+    mask: object = record.mask
+    if record.mask is not None and not (isinstance(record.mask, str) and path_problem(record.mask)):
+        try:
+            marked = read_mask(record.mask, root)
+            mask = (marked.shape, hashlib.sha256(np.packbits(marked).tobytes()).hexdigest())
+        except SourceError:
+            pass  # told by `record_problems`
+    texts = record.model_dump_json(include={"dialogue", "caption", "description"})
+    return hashlib.sha256(f"{mask!r}\n{texts}".encode()).digest()
+
+
 # Kinds that leave a set usable.
 _WARNINGS = {"no mask", "full mask", "near-duplicates", "donor leak"}
 
@@ -205,21 +230,33 @@ def _in_line(item: _Seen) -> str:
     return f" (line {item.line})" if item.line else ""
 
 
+def _apart(a: _Seen, b: _Seen) -> bool:
+    return a.split is not None and b.split is not None and a.split != b.split
+
+
 def _compare(seen: list[_Seen], near: int) -> Iterator[Finding]:
-    """Problems between records: the same picture twice, and pictures of one photograph in several splits."""
-    first_name: dict[str, _Seen] = {}
-    first_hash: dict[str, _Seen] = {}
+    """Problems between records: one record twice, records of one picture that contradict each other or lie in several
+    splits, and pictures of one photograph in several splits."""
+    firsts: dict[str, _Seen] = {}
+    labelled: dict[str, _Seen] = {}
+    said: dict[tuple[str, bytes], _Seen] = {}
     by_name: dict[str, dict[str, _Seen]] = {}
     for item in seen:
-        earlier = first_name.setdefault(item.image, item)
-        if earlier is not item:
-            yield _finding(item.line, item.image, "duplicate", f"is named twice{_in_line(earlier)}")
-        elif item.sha256 is not None:
-            same = first_hash.setdefault(item.sha256, item)
-            if same is not item:
-                leak = f", and in another split ({same.split}, {item.split})" if same.split != item.split else ""
-                text = f"is the same file as {same.image}{_in_line(same)}{leak}"
-                yield _finding(item.line, item.image, "duplicate", text)
+        first = firsts.setdefault(item.picture, item)
+        same = said.setdefault((item.picture, item.content), item)
+        apart = f"in another split ({first.split}, {item.split})" if _apart(first, item) else ""
+        if same is not item:
+            what = "is named twice" if same.image == item.image else f"is the same file as {same.image}"
+            text = f"{what}{_in_line(same)}, with the same mask and texts{', and ' if apart else ''}{apart}"
+            yield _finding(item.line, item.image, "duplicate", text)
+        elif apart and not (item.source and item.source == first.source):  # else it is told of the photograph below
+            text = f"is the same picture as {first.image}{_in_line(first)}, {apart}"
+            yield _finding(item.line, item.image, "leak", text)
+        if item.label != "unknown":
+            other = labelled.setdefault(item.picture, item)
+            if other.label != item.label:
+                text = f"is {item.label}, but {other.label} as {other.image}{_in_line(other)}; it is one picture"
+                yield _finding(item.line, item.image, "contradiction", text)
         if item.split is not None and item.source:
             by_name.setdefault(item.source, {}).setdefault(item.split, item)
     for name, splits in sorted(by_name.items()):
@@ -233,10 +270,10 @@ def _compare(seen: list[_Seen], near: int) -> Iterator[Finding]:
             if others:
                 text = f"content of photograph {name} is copied here, in {item.split}; it is in {', '.join(others)} too"
                 yield _finding(item.line, item.image, "donor leak", text)
-    for a, b in near_pairs([item.phash for item in seen], near):
-        one, two = seen[a], seen[b]
-        apart = one.split is not None and two.split is not None and one.split != two.split
-        if apart and one.sha256 != two.sha256 and not (one.source and one.source == two.source):
+    pictures_once = list(firsts.values())
+    for a, b in near_pairs([item.phash for item in pictures_once], near):
+        one, two = pictures_once[a], pictures_once[b]
+        if _apart(one, two) and not (one.source and one.source == two.source):
             text = f"looks like {two.image} of another split ({one.split}, {two.split})"
             yield _finding(one.line, one.image, "near-duplicates", text)
 
@@ -282,7 +319,8 @@ def check(path: Path, *, near: int = NEAR, quiet: bool = True) -> Report:
         found, sha256, phash = record_problems(record, root)
         report.findings += [_finding(line, record.image, kind, text) for kind, text in found]
         names = record.source, record.donor_photographs
-        seen.append(_Seen(line, record.image, record.split, *names, sha256, phash))
+        told = record.image, record.label, record.split
+        seen.append(_Seen(line, *told, *names, sha256, phash, _content(record, root)))
         report.counts["label"][record.label] += 1
         report.counts["operation"].update(record.operations or ("none",))
         report.counts["split"][record.split or "none"] += 1
@@ -332,9 +370,9 @@ def main(
     """Name every problem of a data set. Exit code 1 when there are errors, 2 when there is nothing to check.
 
     Looked for: unreadable lines, files that are missing or unreadable, wrong sha256 or size, paths that are absolute or
-    lead out, masks that are empty, full, of another size or on authentic pictures, pictures that occur twice,
-    photographs in several splits, roles out of order, misplaced <image>, regions outside the picture, citations of
-    evidence that is not there.
+    lead out, masks that are empty, full, of another size or on authentic pictures, records that occur twice, pictures
+    that are called both authentic and forged, photographs in several splits, roles out of order, misplaced <image>,
+    regions outside the picture, citations of evidence that is not there.
     """
     try:
         report = check(dataset, near=near, quiet=as_json or not Console(stderr=True).is_terminal)

@@ -102,7 +102,7 @@ def _reasons(source: SourceImage, figures: dict[str, Scalar]) -> tuple[list[str]
         limiting.append(f"JPEG quality {source.jpeg.quality} has removed most fine traces")
     elif source.jpeg is not None and source.jpeg.quality < HIGH_QUALITY:
         limiting.append(
-            f"the last save at JPEG quality {source.jpeg.quality} covers most traces of noise and of an earlier block grid"
+            f"the last save, at JPEG quality {source.jpeg.quality}, covers most traces of noise and older block grids"
         )
     if source.megapixels < SMALL_MEGAPIXELS:
         limiting.append(f"at {source.megapixels:.2f} megapixels only large changes can be found")

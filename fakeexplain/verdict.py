@@ -206,9 +206,9 @@ def fit_likelihood_ratios(authentic: Sequence[float], forged: Sequence[float], e
 def _probability(label: str, best_log10: float | None) -> tuple[float, str]:
     calibration = load_calibration()
     basis = (
-        f"It starts from an even chance (prior {PRIOR:g}) and weighs how much more often forged than authentic pictures "
-        f"gave a strongest finding like this one (likelihood ratio, counted on {calibration['authentic']} authentic and "
-        f"{calibration['forged']} forged pictures: {calibration['data']})."
+        f"It starts from an even chance (prior {PRIOR:g}) and weighs how much more often forged than authentic "
+        f"pictures gave a strongest finding like this one (likelihood ratio, counted on {calibration['authentic']} "
+        f"authentic and {calibration['forged']} forged pictures: {calibration['data']})."
     )
     if label == "inconclusive" or best_log10 is None:
         return PRIOR, basis + " An inconclusive picture keeps the prior."

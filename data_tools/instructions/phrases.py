@@ -362,40 +362,16 @@ OPERATION_PHRASES: dict[str, tuple[str, ...]] = {
     "jpeg_ghost": ("was saved as JPEG on its own", "went through a JPEG save of its own"),
     "foreign_grid": ("was saved on a JPEG grid of its own", "carries a JPEG grid of its own"),
 }
+_FILLED = ("removal_diffusion", "removal_exemplar")
+_SMOOTHED = ("blur", "median", "denoise")
 # Which operations a trace can be said to fit; anything else is not claimed.
 TRACE_OPERATIONS: dict[str, frozenset[str]] = {
-    "noise_low": frozenset(
-        {"splice", "removal_diffusion", "removal_exemplar", "blur", "median", "denoise", "resample", "jpeg_ghost"}
-    ),
+    "noise_low": frozenset({"splice", *_FILLED, *_SMOOTHED, "resample", "jpeg_ghost"}),
     "noise_high": frozenset({"splice", "sharpen", "noise", "tone"}),
     "foreign_grid": frozenset({"splice", "foreign_grid", "copy_move"}),
-    "missing_grid": frozenset(
-        {
-            "splice",
-            "removal_diffusion",
-            "removal_exemplar",
-            "blur",
-            "median",
-            "denoise",
-            "noise",
-            "resample",
-            "copy_move",
-        }
-    ),
+    "missing_grid": frozenset({"splice", *_FILLED, *_SMOOTHED, "noise", "resample", "copy_move"}),
     "missing_double_quantisation": frozenset(
-        {
-            "splice",
-            "removal_diffusion",
-            "removal_exemplar",
-            "copy_move",
-            "resample",
-            "noise",
-            "sharpen",
-            "blur",
-            "median",
-            "denoise",
-            "tone",
-        }
+        {"splice", *_FILLED, *_SMOOTHED, "copy_move", "resample", "noise", "sharpen", "tone"}
     ),
     "duplicate_region": frozenset({"copy_move"}),
 }

@@ -13,20 +13,19 @@ Frames: xy in pixels, pixel centres at integers. `Registration.matrix` maps the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 import cv2
 import numpy as np
 
-Model = Literal["identity", "translation", "stretch", "similarity", "affine", "homography"]
+from fakeexplain.imaging._refinement import Model, nearest, refine, steepest
+
 _MODELS: tuple[Model, ...] = get_args(Model)
 
 _WORKING_PIXELS = 1.2e6  # keypoints and refinement see at most this; places scale back by less than a twentieth pixel
 _MAX_KEYPOINTS = 2500
 _RATIO = 0.8
-_SAMPLES = 60_000  # pixels that drive the refinement: those with the steepest slopes
 _ALIGNED_CORRELATION = 0.6  # of a block; unrelated blocks of 12 and more pixels do not reach it but by rare chance
 _MIN_ALIGNED_BLOCKS = 5
 _MIN_ALIGNED_FRACTION = 0.25  # a picture of which three quarters were replaced is not the same picture any more
@@ -95,7 +94,7 @@ def register(reference_rgb: np.ndarray, questioned_rgb: np.ndarray) -> Registrat
     else:
         seen, matches, inliers = _from_keypoints(pair)
         if seen is not None:
-            starts: dict[Model, np.ndarray] = {m: _nearest(seen, m, questioned.shape) for m in _MODELS[1:]}
+            starts: dict[Model, np.ndarray] = {m: nearest(seen, m, questioned.shape) for m in _MODELS[1:]}
             tried.append(_simplest(pair, starts))
     nothing = _Fit(np.eye(3), "identity", np.inf)
     best = max(tried, key=lambda fit: (fit.aligned_fraction, fit.correlation), default=nothing)
@@ -160,7 +159,7 @@ class _Pair:
         self.reference, self.questioned = reference, questioned
         self.block = int(np.clip(min(questioned.shape) // 12, 12, 32))
         self.levels = [(_normalised(reference, s), _normalised(questioned, s)) for s in (2.5, 1.0)]
-        self.samples = [_steepest(q) for _, q in self.levels]
+        self.samples = [steepest(q) for _, q in self.levels]
         textured = _block_sums(_spread(questioned), self.block)[0] / self.block**2 > 3.0
         self.textured = textured
         self.flat = int(textured.sum()) < _MIN_ALIGNED_BLOCKS
@@ -229,43 +228,6 @@ def _block_sums(first: np.ndarray, block: int, *others: np.ndarray) -> list[np.n
     return sums
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """xy float64 (n, 2), values and slopes (n, 2) of the questioned picture there."""
-
-    xy: np.ndarray
-    values: np.ndarray
-    slopes: np.ndarray
-
-
-def _steepest(plane: np.ndarray) -> _Samples:
-    """The pixels with the steepest slopes, evenly taken from a 4 x 4 grid so that no corner is left without a say."""
-    gx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
-    gy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    power = gx * gx + gy * gy
-    power[:2], power[-2:], power[:, :2], power[:, -2:] = 0, 0, 0, 0
-    height, width = plane.shape
-    chosen = []
-    for y0, y1 in _parts(height):
-        for x0, x1 in _parts(width):
-            part = power[y0:y1, x0:x1]
-            count = min(_SAMPLES // 16, int(part.size * 0.4))
-            if count < 1:
-                continue
-            flat = np.argpartition(part.ravel(), part.size - count)[-count:]
-            rows, columns = np.unravel_index(flat, part.shape)
-            keep = part[rows, columns] > 1e-4
-            chosen.append(np.stack([columns[keep] + x0, rows[keep] + y0], axis=1))
-    xy = np.concatenate(chosen) if chosen else np.zeros((0, 2), np.int64)
-    x, y = xy[:, 0], xy[:, 1]
-    return _Samples(xy.astype(np.float64), plane[y, x], np.stack([gx[y, x], gy[y, x]], axis=1))
-
-
-def _parts(length: int) -> Iterator[tuple[int, int]]:
-    edges = np.linspace(0, length, 5).astype(int)
-    yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-
-
 # --- guesses --------------------------------------------------------------------------------------------------------
 
 
@@ -328,7 +290,7 @@ def _local_scale(matrix: np.ndarray, x: float, y: float) -> float:
     return float(np.sqrt(max(abs(np.linalg.det(matrix)) / max(abs(w) ** 3, 1e-12), 0.0)))
 
 
-# --- refinement -----------------------------------------------------------------------------------------------------
+# --- fits -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -354,117 +316,11 @@ class _Fit:
 def _simplest(pair: _Pair, starts: dict[Model, np.ndarray]) -> _Fit:
     """Refines each motion model from its start, simplest first, and keeps the first whose cost is within 2 % of the
     best."""
-    fits = [_refined(pair, start, model) for model, start in starts.items()]
-    least = min(fit.cost for fit in fits)
-    chosen = next(fit for fit in fits if fit.cost <= 1.02 * least + 1e-9)
-    return _Fit(chosen.matrix, chosen.model, chosen.cost, *pair.agreement(chosen.matrix))
-
-
-def _nearest(matrix: np.ndarray, model: Model, shape: tuple[int, ...]) -> np.ndarray:
-    """The motion of a model that is closest to a homography over a frame (the target's), in the target's pixels."""
-    if model == "homography":
-        return matrix
-    x, y = np.meshgrid(np.linspace(0, shape[1] - 1, 5), np.linspace(0, shape[0] - 1, 5))
-    there = np.column_stack([x.ravel(), y.ravel(), np.ones(x.size)])
-    here = there @ np.linalg.inv(matrix).T
-    here = here[:, :2] / here[:, 2:]
-    basis = _basis(model, here)
-    wanted = there[:, :2] - here
-    p = np.linalg.lstsq(basis.reshape(-1, basis.shape[2]), wanted.ravel(), rcond=None)[0]
-    return _increment(model, p)
-
-
-def _basis(model: Model, xy: np.ndarray) -> np.ndarray:
-    """Displacement (n, 2, k) of points per unit of each of the model's k parameters; xy are centred, of size 1."""
-    x, y = xy[:, 0], xy[:, 1]
-    one, nil = np.ones_like(x), np.zeros_like(x)
-    columns = {
-        "identity": [],
-        "translation": [(one, nil), (nil, one)],
-        "stretch": [(one, nil), (nil, one), (x, nil), (nil, y)],
-        "similarity": [(one, nil), (nil, one), (x, y), (-y, x)],
-        "affine": [(one, nil), (nil, one), (x, nil), (nil, y), (y, nil), (nil, x)],
-        "homography": [(one, nil), (nil, one), (x, nil), (nil, y), (y, nil), (nil, x), (x * x, x * y), (x * y, y * y)],
-    }[model]
-    return np.stack([np.stack(c, axis=1) for c in columns], axis=2) if columns else np.zeros((len(x), 2, 0))
-
-
-def _increment(model: Model, p: np.ndarray) -> np.ndarray:
-    """3x3 matrix whose first-order displacement is `_basis` @ p."""
-    m = np.eye(3)
-    if p.size:
-        m[0, 2], m[1, 2] = p[0], p[1]
-    if model == "stretch":
-        m[0, 0], m[1, 1] = 1 + p[2], 1 + p[3]
-    elif model == "similarity":
-        m[:2, :2] += [[p[2], -p[3]], [p[3], p[2]]]
-    elif model in ("affine", "homography"):
-        m[:2, :2] += [[p[2], p[4]], [p[5], p[3]]]
-    if model == "homography":
-        m[2, :2] = -p[6], -p[7]
-    return m
-
-
-def _refined(pair: _Pair, start: np.ndarray, model: Model) -> _Fit:
-    """Robust inverse-compositional Gauss-Newton from coarse to fine; the cost is the mean Tukey loss of the fine
-    level."""
-    height, width = pair.questioned.shape
-    size = max(height, width) / 2
-    centred = np.array([[1 / size, 0, -(width - 1) / 2 / size], [0, 1 / size, -(height - 1) / 2 / size], [0, 0, 1.0]])
-    back = np.linalg.inv(start)  # questioned -> reference
-    cost = np.inf
-    for (reference, _), samples in zip(pair.levels, pair.samples, strict=True):
-        if len(samples.xy) < 50:
-            break
-        basis = _basis(model, samples.xy @ centred[:2, :2].T + centred[:2, 2])
-        steepest = np.einsum("nc,nck->nk", samples.slopes, basis) * size
-        last = np.inf
-        for _ in range(12):
-            residual, inside = _residual(reference, samples, back)
-            if inside.sum() < 50:
-                return _Fit(start, model, np.inf)
-            scale = 1.4826 * float(np.median(np.abs(residual[inside]))) + 1e-3
-            u = np.clip(residual / (4.0 * scale), -1, 1)
-            weight = np.where(inside, (1 - u * u) ** 2, 0.0)
-            # A fixed loss: one that followed the scale could not be compared between models.
-            cost = float(np.minimum(residual[inside] ** 2, 0.25).mean())
-            if not basis.shape[2] or cost > last * 0.9995:
-                break
-            last = cost
-            normal = steepest.T @ (weight[:, None] * steepest)
-            normal += 1e-6 * np.trace(normal) / len(normal) * np.eye(len(normal))
-            p = np.linalg.solve(normal, steepest.T @ (weight * residual))
-            step = np.linalg.inv(centred) @ _increment(model, p) @ centred
-            back = back @ np.linalg.inv(step)
-            back /= back[2, 2]
-    return _Fit(np.linalg.inv(back), model, cost)
-
-
-def _residual(reference: np.ndarray, samples: _Samples, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(reference at the mapped samples less the questioned values, whether the place lies inside)."""
-    mapped = np.column_stack([samples.xy, np.ones(len(samples.xy))]) @ back.T
-    xy = (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
-    height, width = reference.shape
-    inside = (xy >= 1).all(axis=1) & (xy[:, 0] <= width - 2) & (xy[:, 1] <= height - 2)
-    rows = -(-len(xy) // 256)
-    padded = np.zeros((rows * 256, 2), np.float32)  # remap takes no more than 32767 rows or columns
-    padded[: len(xy)] = xy
-    grid = padded.reshape(rows, 256, 2)
-    # OpenCV's own bilinear remap rounds places to 1/32 pixel, which is where the steps below would stop.
-    values = _bilinear(reference, grid.reshape(-1, 2)[: len(xy)])
-    return np.where(inside, values - samples.values, 0.0), inside
-
-
-def _bilinear(plane: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    x = np.clip(xy[:, 0].astype(np.float64), 0, plane.shape[1] - 1.001)
-    y = np.clip(xy[:, 1].astype(np.float64), 0, plane.shape[0] - 1.001)
-    c, r = x.astype(np.int64), y.astype(np.int64)
-    fx, fy = x - c, y - r
-    flat = plane.ravel()
-    place = r * plane.shape[1] + c
-    below = place + plane.shape[1]
-    top = flat[place] * (1 - fx) + flat[place + 1] * fx
-    return np.asarray(top * (1 - fy) + (flat[below] * (1 - fx) + flat[below + 1] * fx) * fy)
+    references, shape = [reference for reference, _ in pair.levels], pair.questioned.shape
+    fits = [(*refine(references, pair.samples, shape, start, model), model) for model, start in starts.items()]
+    least = min(cost for _, cost, _ in fits)
+    matrix, cost, model = next(fit for fit in fits if fit[1] <= 1.02 * least + 1e-9)
+    return _Fit(matrix, model, cost, *pair.agreement(matrix))
 
 
 # --- the last touch -------------------------------------------------------------------------------------------------

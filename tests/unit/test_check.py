@@ -132,6 +132,39 @@ def test_broken_pictures_and_duplicates(build: Build) -> None:
     assert any("another split (train, val)" in f.text for f in report.findings)
 
 
+def test_a_picture_may_have_several_records(build: Build) -> None:
+    def says(answer: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": "<image>\nAltered?"}, {"role": "assistant", "content": answer}]
+
+    picture = {"image": "images/0.png", "label": "forged", "mask": "masks/0.png", "source": "photo 0"}
+    root = build(
+        count=6,
+        row0={"dialogue": says("Yes.")},
+        row1=picture | {"dialogue": says("It is.")},
+        row2=picture | {"description": "A part was pasted in."},
+        row3=picture | {"mask": "masks/2.png"},
+        row4=picture | {"dialogue": says("Yes.")},
+    )
+    mask = np.roll(MASK, 20, axis=0)
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(root / "masks/2.png")
+    report = check(root)
+    assert [(f.level, f.line, f.kind) for f in report.findings] == [("error", 5, "duplicate")]
+    assert "line 1" in report.findings[0].text
+    # The same picture and mask under other names say nothing new.
+    build(row2={"dialogue": says("Yes.")}, row0={"dialogue": says("Yes.")})
+    for folder in ("images", "masks"):
+        (root / folder / "2.png").write_bytes((root / folder / "0.png").read_bytes())
+    assert [(f.line, f.kind) for f in check(root).findings] == [(3, "duplicate")]
+
+
+def test_records_of_one_picture_agree(build: Build) -> None:
+    same = {"image": "images/0.png", "caption": "A cup."}
+    assert kinds(check(build(count=2, row1=same))) == ["contradiction"]
+    forged = same | {"label": "forged", "mask": "masks/0.png"}
+    root = build(count=2, row0={"split": "train"}, row1=forged | {"split": "test"})
+    assert kinds(check(root)) == ["leak"]
+
+
 def test_near_duplicates_in_several_splits(build: Build, crops: list[np.ndarray]) -> None:
     root = build(row1={"split": "train"}, row3={"split": "test"})
     Image.fromarray(crops[1]).resize((80, 80)).save(root / "images/3.png")
