@@ -14,7 +14,7 @@ import numpy as np
 
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.source import SourceImage
-from fakeexplain.records import Evidence, Region
+from fakeexplain.records import Evidence
 
 
 class Instrument(ABC):
@@ -49,7 +49,8 @@ class Instrument(ABC):
         """
         raise MeasurementError(f"{self.name} does not measure chosen regions; try region_contrast")
 
-    def _abstain(self, reason: str, **details: Any) -> Evidence:
+    def abstain(self, reason: str, **details: Any) -> Evidence:
+        """A record that says why nothing was measured; `reason` is a clause that a layman can follow."""
         return Evidence(
             instrument=self.name,
             instrument_version=self.version,
@@ -59,10 +60,6 @@ class Instrument(ABC):
             reason=reason,
             details=details,
         )
-
-    def abstain(self, reason: str) -> Evidence:
-        """An abstention of this instrument, for the suite to record a failure."""
-        return self._abstain(reason)
 
     def _check_region(self, source: SourceImage, region_mask: np.ndarray, min_pixels: int) -> np.ndarray:
         """The mask as bool, after checking frame and size."""
@@ -78,9 +75,3 @@ class Instrument(ABC):
                 f"{self.name}: region has {count} pixels, at least {min_pixels} are needed; widen it"
             )
         return mask
-
-
-def best_region(evidence: list[Evidence]) -> Region | None:
-    """Region of the detection with the smallest NFA, None without detections."""
-    found = [e for e in evidence if e.kind == "detection" and e.log10_nfa is not None and e.region is not None]
-    return min(found, key=lambda e: e.log10_nfa or 0.0).region if found else None

@@ -101,11 +101,11 @@ class CopyMove(Instrument):
     def examine(self, source: SourceImage) -> list[Evidence]:
         """Detections, best first, or an abstention."""
         if min(source.height, source.width) < _MIN_SIDE:
-            return [self._abstain(f"the picture is smaller than {_MIN_SIDE} pixels on a side")]
+            return [self.abstain(f"the picture is smaller than {_MIN_SIDE} pixels on a side")]
         proposals, keypoint_count = _propose(source)
         if keypoint_count < 20 and not proposals:
             return [
-                self._abstain("the picture has too little texture to recognise a place again", keypoints=keypoint_count)
+                self.abstain("the picture has too little texture to recognise a place again", keypoints=keypoint_count)
             ]
         findings = [f for f in (_judge(source, p) for p in proposals) if f is not None]
         findings = _distinct(source, sorted(findings, key=lambda f: f.log10_nfa))

@@ -237,14 +237,14 @@ class DoubleJpeg(Instrument):
 
     def examine(self, source: SourceImage) -> list[Evidence]:
         if min(source.height, source.width) < 24 or source.height * source.width < MIN_BLOCKS * 64:
-            return [self._abstain("the picture is too small to compare one part of it with the rest")]
+            return [self.abstain("the picture is too small to compare one part of it with the rest")]
         data = _coefficients(source)
         if data is None:
-            return [self._abstain("neither the file nor its pixels show a JPEG save on the grid of the picture")]
+            return [self.abstain("neither the file nor its pixels show a JPEG save on the grid of the picture")]
         periods = find_periods(data) if data.usable_mask.sum() >= MIN_BLOCKS else []
         if not periods:
             return [
-                self._abstain(
+                self.abstain(
                     "no trace of an earlier JPEG save on the same grid: the picture was saved once, was resized or "
                     "cropped in between, or both saves used the same settings"
                 )
@@ -254,7 +254,7 @@ class DoubleJpeg(Instrument):
         if votes.speaker_mask.sum() < MIN_BLOCKS:
             return [
                 *records,
-                self._abstain("the earlier save is visible, but too few blocks carry enough detail to compare parts"),
+                self.abstain("the earlier save is visible, but too few blocks carry enough detail to compare parts"),
             ]
         share_map = _share_map(votes)
         findings: list[_Finding | None] = [*_findings(votes, share_map)] or [None]

@@ -143,17 +143,17 @@ class JpegGrid(Instrument):
 
     def examine(self, source: SourceImage) -> list[Evidence]:
         if min(source.height, source.width) < _MIN_SIDE:
-            return [self._abstain(f"the picture is smaller than {_MIN_SIDE} x {_MIN_SIDE} pixels")]
+            return [self.abstain(f"the picture is smaller than {_MIN_SIDE} x {_MIN_SIDE} pixels")]
         reading = _read(source)
         if reading.election.turnout < MIN_VOTES:
-            return [self._abstain("nearly every block is flat, saturated or drawn and cannot vote for a grid")]
+            return [self.abstain("nearly every block is flat, saturated or drawn and cannot vote for a grid")]
         excluded = tuple(sorted({g for g in (reading.main, 0 if source.jpeg is not None else None) if g is not None}))
         foreign, filling, foreign_tests = self._foreign(reading, excluded)
         if _wanders(reading, foreign, filling, source.jpeg is not None):
             reason = (
                 "the JPEG grid wanders across the picture: the whole was rescaled by a few percent after a JPEG save"
             )
-            return [self._abstain(reason), self._main_fact(reading, filling, reason)]
+            return [self.abstain(reason), self._main_fact(reading, filling, reason)]
         missing: list[Cluster] = []
         not_tested = "the picture has no JPEG grid" if reading.main is None else ""
         # A JPEG's own last save put grid (0, 0) on every part of it; only an older or a decoded grid can be lost.

@@ -156,7 +156,7 @@ class NoiseLevel(Instrument):
         """Candidate regions with their number of false alarms, most significant first, or one abstention."""
         blocks = self._read(source)
         if isinstance(blocks, str):
-            return [self._abstain(blocks)]
+            return [self.abstain(blocks)]
         curve = noise_curve(blocks)
         found = [("noise_high", _HIGH.score(c.features), _HIGH, c) for c in candidates_high(blocks)]
         found += [("noise_low", _LOW.score(c.features), _LOW, c) for c in candidates_low(blocks)]

@@ -244,7 +244,7 @@ class RegionContrast(Instrument):
 
     def examine(self, source: SourceImage) -> list[Evidence]:
         """One abstention: there is nothing to measure before somebody names a region."""
-        return [self._abstain("measures only regions that are asked about")]
+        return [self.abstain("measures only regions that are asked about")]
 
     def measure(self, source: SourceImage, region_mask: np.ndarray) -> Evidence:
         """One measurement; `value` is the statistic that is most unlike the rest of the picture.
