@@ -2,9 +2,9 @@
 
     python examples/make_examples.py [--out examples]
 
-Writes copy_move.jpg, splice.jpg, authentic.jpg and masks/<stem>.png (white where forged; black throughout for the
-authentic one; masks/copy_move_source.png shows where the copied pixels came from). The photographs are free: `rocket`
-(SpaceX, CC0), `coffee` (Rachel Michetti, no known restrictions), `astronaut` (NASA, public domain).
+Writes copy_move.jpg, splice.jpg and authentic.jpg, masks/<stem>.png (white where forged) and donors/copy_move.png
+(where the copied pixels came from). The photographs are free: `rocket` (SpaceX, CC0), `coffee` (Rachel Michetti, no known
+restrictions), `astronaut` (NASA, public domain).
 
 - copy_move: one of the lightning towers beside the rocket, with its two lamps, stands there a second time.
 - splice: a mission patch of the astronaut's suit lies on the coffee table. The coffee picture was saved as JPEG of
@@ -87,9 +87,9 @@ def main() -> None:
     (out / "splice.jpg").write_bytes(degrade.encode_jpeg(spliced, 95))
     (out / "authentic.jpg").write_bytes(degrade.encode_jpeg(authentic, 92))
     _save_mask(copy_mask, out / "masks" / "copy_move.png")
-    _save_mask(source_mask, out / "masks" / "copy_move_source.png")
+    (out / "donors").mkdir(exist_ok=True)
+    _save_mask(source_mask, out / "donors" / "copy_move.png")
     _save_mask(patch_mask, out / "masks" / "splice.png")
-    _save_mask(np.zeros(authentic.shape[:2], dtype=bool), out / "masks" / "authentic.png")
     for path in sorted([*out.glob("*.jpg"), *(out / "masks").glob("*.png")]):
         print(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
 

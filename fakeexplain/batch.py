@@ -11,11 +11,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Sequence
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import Examiner, Settings, examination_map, examination_mask, versions
 from fakeexplain.imaging.source import SUFFIXES, SourceImage, printable
 from fakeexplain.records import SCHEMA_VERSION, Examination
+from fakeexplain.workers import worker_pool
 
 SUMMARY_NAME = "summary.csv"
 _SUMMARY_FIELDS = ("picture", "verdict", "probability", "log10_nfa", "area_fraction", "sha256", "error")
@@ -76,7 +77,8 @@ def _search(folder: Path) -> tuple[list[Path], list[str]]:
 
     found = []
     for place, subfolders, files in os.walk(folder, onerror=unreadable):
-        subfolders.sort()
+        # Results of an earlier run that lie inside the folder are pictures too, but not the user's.
+        subfolders[:] = sorted(f for f in subfolders if not (Path(place) / f / "examination.json").exists())
         found += [Path(place) / f for f in sorted(files) if Path(f).suffix.lower() in SUFFIXES]
     if not found and not problems:
         wanted = " ".join(sorted(SUFFIXES))
@@ -119,7 +121,9 @@ def write_examination(examination: Examination, source: SourceImage, folder: Pat
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: is a file, wanted a folder for the result; remove it or choose another --out")
+            raise OutputError(
+                f"{printable(str(folder))}: is a file, wanted a folder; remove it or choose another --out"
+            )
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}.", dir=folder.parent))
         try:
             mask = examination_mask(examination)
@@ -134,14 +138,18 @@ def write_examination(examination: Examination, source: SourceImage, folder: Pat
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+        raise OutputError(
+            f"{printable(str(folder))}: cannot be written ({error.strerror or error}); choose another --out"
+        ) from None
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
     """Puts `new` in the place of `folder`; refuses to remove a folder that is not a result of ours."""
     if folder.exists():
         if any(folder.iterdir()) and not (folder / "examination.json").exists():
-            raise OutputError(f"{folder}: holds other files, wanted an empty folder; choose another --out")
+            raise OutputError(
+                f"{printable(str(folder))}: holds other files, wanted an empty folder; choose another --out"
+            )
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}.old.", dir=folder.parent))
         os.replace(folder, old / "previous")
         os.replace(new, folder)
@@ -187,6 +195,7 @@ def examine_job(job: Job, settings: Settings, out: Path | None, threads: int, re
     except OutputError as error:
         return Outcome(job, error=str(error), fatal=True)
     except FakeExplainError as error:
+        _mark_outdated(job, out, str(error))
         return Outcome(job, error=str(error))
     except MemoryError:
         return Outcome(
@@ -195,10 +204,15 @@ def examine_job(job: Job, settings: Settings, out: Path | None, threads: int, re
         )
 
 
-def _work(job: Job, settings: Settings, out: Path | None, resume: bool) -> Outcome:
-    import cv2
+def _mark_outdated(job: Job, out: Path | None, error: str) -> None:
+    """Leaves a note beside an earlier result of a picture that can no longer be examined; a new result removes it."""
+    if out is not None and (out / job.relative / "examination.json").exists():
+        note = f"This result is of an earlier run. The last attempt failed:\n{error}\n"
+        with suppress(OSError):
+            (out / job.relative / "OUTDATED.txt").write_text(note, encoding="utf-8")
 
-    cv2.setNumThreads(1)
+
+def _work(job: Job, settings: Settings, out: Path | None, resume: bool) -> Outcome:
     outcome = examine_job(job, settings, out, threads=1, resume=resume)
     if outcome.examination is not None:  # maps stay in the worker: they are large and already written
         bare = tuple(e.model_copy(update={"score_map": None}) for e in outcome.examination.evidence)
@@ -208,15 +222,14 @@ def _work(job: Job, settings: Settings, out: Path | None, resume: bool) -> Outco
 
 def examine_batch(
     jobs: Sequence[Job], settings: Settings, out: Path | None, *, workers: int, resume: bool = False
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Outcomes as they arrive. When a worker process dies, its picture is found by running the unfinished ones alone.
 
     A worker that dies takes the pool with it; those pictures are then run one to a process.
     """
-    context = get_context("spawn")
     unfinished = dict.fromkeys(jobs)
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(_work, job, settings, out, resume): job for job in jobs}
+    with worker_pool(workers) as pool:
+        futures = [pool.submit(_work, job, settings, out, resume) for job in jobs]
         try:
             for future in as_completed(futures):
                 outcome = future.result()
@@ -224,18 +237,14 @@ def examine_batch(
                 yield outcome
         except BrokenProcessPool:
             pass
-        except GeneratorExit:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
     for job in list(unfinished):
-        with ProcessPoolExecutor(1, mp_context=context) as single:
+        with worker_pool(1) as single:
             try:
-                yield single.submit(_work, job, settings, out, resume).result()
+                outcome = single.submit(_work, job, settings, out, resume).result()
             except BrokenProcessPool:
-                yield Outcome(
-                    job,
-                    error=f"{printable(str(job.path))}: examining it brought its process down; the file may be hostile",
-                )
+                line = f"{printable(str(job.path))}: examining it brought its process down; the file may be hostile"
+                outcome = Outcome(job, error=line)
+        yield outcome
 
 
 def write_summary(outcomes: Sequence[Outcome], out: Path) -> None:

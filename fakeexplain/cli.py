@@ -6,7 +6,9 @@ Exit codes: 0 everything asked for was done (whatever the verdicts), 1 at least 
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,9 +96,7 @@ def _root(
 
 @app.command()
 def examine(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders searched for pictures.", show_default=False)
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Pictures, or folders searched for pictures.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a folder per picture: report, JSON, mask, overlay.")
     ] = None,
@@ -117,6 +117,7 @@ def examine(
     """
     from fakeexplain.batch import examine_batch, examine_job, find_pictures, outcome_json, write_summary
     from fakeexplain.examiner import Examiner, Settings
+    from fakeexplain.imaging.source import printable
     from fakeexplain.report.terminal import terminal_summary
 
     if resume and out is None:
@@ -124,61 +125,60 @@ def examine(
     settings = Settings(false_alarms, _names(instruments), max_megapixels)
     try:
         Examiner(settings)  # wrong settings are told once, before the first picture
-        if max_megapixels <= 0:
+        if not 0 < max_megapixels < float("inf"):
             raise SettingsError(f"--max-megapixels {max_megapixels:g}: wanted a positive number, say 150")
+        if not all(paths):
+            raise SettingsError("an empty path was given, wanted a picture or a folder; is a variable unset?")
         if out is not None:
             _prepare_folder(out)
     except SettingsError as error:
         raise _fail(error, EXIT_USAGE) from None
     except OutputError as error:
         raise _fail(error, EXIT_OUTPUT) from None
-    pictures, errors = find_pictures(paths)
+    pictures, errors = find_pictures([Path(p) for p in paths])
     outcomes = []
     for line in errors:
         _err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if len(pictures) == 1:
-        with _err.status("examining") if _err.is_terminal else _Quiet():
-            arriving = iter([examine_job(pictures[0], settings, out, threads=2, resume=resume)])
+        arriving = (examine_job(job, settings, out, threads=2, resume=resume) for job in pictures)
     else:
         arriving = examine_batch(pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume)
-    written = True
+    written, interrupted = True, False
     with _progress() as progress:
         task = progress.add_task("examining", total=len(pictures))
-        for outcome in arriving:
-            progress.advance(task)
-            outcomes.append(outcome)
-            if outcome.error:
-                written = written and not outcome.fatal
-                _err.print(f"[bold red]error:[/] {escape(outcome.error)}", highlight=False, soft_wrap=True)
-            if json_output:
-                typer.echo(outcome_json(outcome))
-            elif outcome.examination is not None:
-                _out.print(terminal_summary(outcome.examination))
-                if out is not None:
-                    kept = " (kept from before)" if outcome.skipped else ""
-                    place = escape(str(out / outcome.job.relative / "report.html"))
-                    _out.print(f"report: {place}{kept}", highlight=False, soft_wrap=True)
-    if out is not None and len(outcomes) > 1:
+        try:
+            for outcome in arriving:
+                progress.advance(task)
+                outcomes.append(outcome)
+                if outcome.error:
+                    written = written and not outcome.fatal
+                    _err.print(f"[bold red]error:[/] {escape(outcome.error)}", highlight=False, soft_wrap=True)
+                if json_output:
+                    typer.echo(outcome_json(outcome))
+                elif outcome.examination is not None:
+                    _out.print(terminal_summary(outcome.examination))
+                    if out is not None:
+                        kept = " (kept from before)" if outcome.skipped else ""
+                        place = escape(printable(str(out / outcome.job.relative / "report.html")))
+                        _out.print(f"report: {place}{kept}", highlight=False, soft_wrap=True)
+        except KeyboardInterrupt:
+            arriving.close()
+            interrupted = True
+    if interrupted:
+        _err.print(f"interrupted after {len(outcomes)} of {len(pictures)}; finished results are kept, --resume goes on")
+    if out is not None and outcomes and (len(pictures) > 1 or any(Path(p).is_dir() for p in paths)):
         try:
             write_summary(outcomes, out)
         except OutputError as error:
             raise _fail(error, EXIT_OUTPUT) from None
     if not json_output and len(pictures) > 1:
         _print_counts(outcomes)
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if not written:
         raise typer.Exit(EXIT_OUTPUT)
     if errors or any(o.error for o in outcomes):
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-class _Quiet:
-    """Stands in for a spinner where nobody watches."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _print_counts(outcomes: list[Outcome]) -> None:
@@ -215,7 +215,7 @@ def measure(
 
     try:
         corners = tuple(float(v) for v in box.split(","))
-        if len(corners) != 4:
+        if len(corners) != 4 or not all(math.isfinite(v) for v in corners):
             raise ValueError
     except ValueError:
         raise _fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
@@ -267,14 +267,15 @@ def bench(
 
     [bold]fakeexplain bench data/authentic data/my_forgeries --out results[/]
     """
-    from fakeexplain.evaluation.protocol import read_dataset, row_from_json, row_to_json, run_benchmark
+    from fakeexplain.evaluation.protocol import dataset_names, read_dataset, row_from_json, row_to_json, run_benchmark
     from fakeexplain.evaluation.tables import all_tables
     from fakeexplain.examiner import Examiner, Settings
 
     settings = Settings(false_alarms, _names(instruments))
     try:
         Examiner(settings)
-        items = [item for folder in folders for item in read_dataset(folder)[:limit]]
+        named = zip(folders, dataset_names(folders), strict=True)
+        items = [item for folder, name in named for item in read_dataset(folder, name)[:limit]]
         if out is not None:
             _prepare_folder(out)
     except SettingsError as error:
@@ -288,13 +289,13 @@ def bench(
     if out is not None:
         log_path = _rows_path(out, settings)
         if log_path.exists():
-            known = {(i.dataset, i.image_path.name) for i in items}
+            known = {i.key for i in items}
             lines = [line for line in log_path.read_text("utf-8").splitlines() if line.endswith("}")]
             log_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
             kept = [row_from_json(line) for line in lines]
-            rows = [r for r in kept if (r.dataset, r.image) in known]
-            done = {(r.dataset, r.image) for r in rows}
-            items = [i for i in items if (i.dataset, i.image_path.name) not in done]
+            rows = [r for r in kept if (r.dataset, r.image, r.stamp) in known]
+            done = {(r.dataset, r.image, r.stamp) for r in rows}
+            items = [i for i in items if i.key not in done]
         log = log_path.open("a", encoding="utf-8")
     try:
         with _progress() as progress:
@@ -307,6 +308,10 @@ def bench(
                     log.flush()
     except FakeExplainError as error:
         raise _fail(error, EXIT_SOME_FAILED) from None
+    except KeyboardInterrupt:
+        kept_words = "the same command goes on from here" if out is not None else "nothing was kept without --out"
+        _err.print(f"interrupted after {len(rows)} pictures; {kept_words}")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         if log is not None:
             log.close()
@@ -323,6 +328,8 @@ def bench(
         except SettingsError as error:
             _err.print(f"no plot: {escape(str(error))}")
         _out.print(f"rows, tables and plots: {escape(str(out))}", highlight=False)
+    if any(r.error for r in rows):
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def _rows_path(out: Path, settings: object) -> Path:
@@ -337,12 +344,10 @@ def _rows_path(out: Path, settings: object) -> Path:
 
 
 def main() -> None:
-    """Entry point: user errors are one line, Ctrl-C is quiet."""
+    """Entry point: user errors are one line; being told to end is handled like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except KeyboardInterrupt:
-        _err.print("interrupted; finished results are kept")
-        sys.exit(EXIT_INTERRUPTED)
     except FakeExplainError as error:
         _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_SOME_FAILED)

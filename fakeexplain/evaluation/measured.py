@@ -15,10 +15,10 @@ def measured_false_alarms() -> dict[str, str]:
         return {}
     out = {}
     for name, counted in json.loads(file.read_text("utf-8"))["instruments"].items():
+        examined = counted["photographs"] - counted["abstained"]
         low, high = clopper_pearson(counted["alarms"], counted["photographs"])
-        out[f"{name}"] = (
+        out[name] = (
             f"{counted['alarms']} of {counted['photographs']} photographs at NFA < {counted['alpha']:g} "
-            f"({100 * low:.1f} to {100 * high:.1f} %), abstained on {counted['abstained']} "
-            f"(version {counted['version']})"
+            f"({100 * low:.1f} to {100 * high:.1f} %); it could examine {examined} of them"
         )
     return out

@@ -1,9 +1,9 @@
 """The benchmark protocol: every picture at native size, fixed thresholds, authentic photographs always counted.
 
-A data set is a folder with `images/` and `masks/` (white = forged, same stem; a picture without a mask file counts as
-authentic), or a folder of authentic photographs. A `manifest.jsonl` beside them may give a label and strata of each
-picture ({"image": "images/a.png", "label": "authentic", "strata": {"size": 64}}). A picture that cannot be examined is
-counted as undetected and listed; none is dropped.
+A data set is a folder with `images/` and `masks/` (white = forged, same stem; a picture without a mask file, or with a
+black one, counts as authentic), or a folder of authentic photographs. A `manifest.jsonl` beside them may give a label
+and strata of each picture ({"image": "images/a.png", "label": "authentic", "strata": {"size": 64}}). A forged picture
+that cannot be examined counts as undetected; every such picture is listed and none is dropped in silence.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,9 @@ from PIL import Image
 from fakeexplain.errors import FakeExplainError, SourceError
 from fakeexplain.evaluation.metrics import f1_score, iou_score, yardstick_masks
 from fakeexplain.examiner import Examiner, Settings, examination_mask
-from fakeexplain.imaging.source import SUFFIXES
+from fakeexplain.imaging.source import SUFFIXES, printable
 from fakeexplain.verdict import evidence_mask, significant, statistic_log10
+from fakeexplain.workers import worker_pool
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class Item:
     mask_path: Path | None
     group: str
     strata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a finished row is recognised by; another file under an old name is another picture."""
+        status = self.image_path.stat()
+        return self.dataset, printable(self.image_path.name), f"{status.st_size}-{status.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,11 @@ class Row:
     iou: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
+    stamp: str = ""
 
 
-def read_dataset(folder: Path) -> list[Item]:
-    """The pictures of a data set, sorted.
+def read_dataset(folder: Path, name: str | None = None) -> list[Item]:
+    """The pictures of a data set, sorted; `name` stands for the folder's own in rows and tables.
 
     Raises:
         SourceError: not a folder, or no pictures in it, or masks without pictures.
@@ -85,14 +92,40 @@ def read_dataset(folder: Path) -> list[Item]:
     strata, authentic = _read_manifest(folder / "manifest.jsonl")
     return [
         Item(
-            dataset=folder.name,
+            dataset=name or folder.resolve().name,
             image_path=p,
-            mask_path=None if p.name in authentic else by_stem.get(p.stem),
+            mask_path=None if p.name in authentic else _forged(by_stem.get(p.stem)),
             group=p.stem.split("_")[0],
             strata=strata.get(p.name, {}),
         )
         for p in pictures
     ]
+
+
+def _forged(mask_path: Path | None) -> Path | None:
+    """The path of a mask that marks something. A black mask says "authentic"; one that cannot be read fails later."""
+    if mask_path is None:
+        return None
+    try:
+        with Image.open(mask_path) as image:
+            return mask_path if (np.asarray(image.convert("L")) >= 128).any() else None
+    except (OSError, ValueError):
+        return mask_path
+
+
+def dataset_names(folders: Sequence[Path]) -> list[str]:
+    """Distinct names of data sets: the folders' own, with as many parents before them as it takes.
+
+    Raises:
+        SourceError: one folder is given twice.
+    """
+    parts = [f.resolve().parts[1:] or ("data",) for f in folders]
+    if len(set(parts)) < len(parts):
+        raise SourceError("one data set is named twice; name each once")
+    depth = 1
+    while len({p[-depth:] for p in parts}) < len(parts):
+        depth += 1
+    return [printable("/".join(p[-depth:])) for p in parts]
 
 
 def _read_manifest(manifest: Path) -> tuple[dict[str, dict[str, str]], set[str]]:
@@ -117,7 +150,7 @@ def read_true_mask(path: Path, height: int, width: int) -> np.ndarray:
     """bool HxW from a mask picture, values of 128 and more are forged.
 
     Raises:
-        SourceError: unreadable, another size than its picture, or nothing marked.
+        SourceError: unreadable, or of another size than its picture.
     """
     try:
         with Image.open(path) as image:
@@ -126,15 +159,13 @@ def read_true_mask(path: Path, height: int, width: int) -> np.ndarray:
         raise SourceError(f"{path}: mask cannot be read ({error})") from None
     if mask.shape != (height, width):
         raise SourceError(f"{path}: mask is {mask.shape[1]}x{mask.shape[0]}, its picture {width}x{height}")
-    if not mask.any():
-        raise SourceError(f"{path}: mask is empty; leave it out if the picture is authentic")
     return mask
 
 
 def score_item(item: Item, settings: Settings) -> Row:
     """Examines one picture and scores it."""
     forged = item.mask_path is not None
-    name = item.image_path.name
+    name = printable(item.image_path.name)
     try:
         examiner = Examiner(settings, threads=1, keep=1)
         source = examiner.load(item.image_path)
@@ -143,7 +174,16 @@ def score_item(item: Item, settings: Settings) -> Row:
         predictors = ("suite", *yardstick_masks(1, 1)) if forged else ()
         zeros = dict.fromkeys(predictors, 0.0)
         return Row(
-            item.dataset, name, item.group, forged, item.strata, label="error", f1=zeros, iou=zeros, error=str(error)
+            item.dataset,
+            name,
+            item.group,
+            forged,
+            item.strata,
+            label="error",
+            stamp=item.key[2],
+            f1=zeros,
+            iou=zeros,
+            error=printable(str(error)),
         )
     statistics: dict[str, float | None] = {}
     for witness in examiner.panel.witnesses():
@@ -180,14 +220,8 @@ def score_item(item: Item, settings: Settings) -> Row:
         f1=f1,
         iou=iou,
         seconds=examination.seconds["total"],
+        stamp=item.key[2],
     )
-
-
-def _work(item: Item, settings: Settings) -> Row:
-    import cv2
-
-    cv2.setNumThreads(1)
-    return score_item(item, settings)
 
 
 def run_benchmark(items: Sequence[Item], settings: Settings, *, workers: int = 2) -> Iterator[Row]:
@@ -196,13 +230,9 @@ def run_benchmark(items: Sequence[Item], settings: Settings, *, workers: int = 2
         for item in items:
             yield score_item(item, settings)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_work, item, settings) for item in items]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with worker_pool(workers) as pool:
+        for future in as_completed([pool.submit(score_item, item, settings) for item in items]):
+            yield future.result()
 
 
 def row_to_json(row: Row) -> str:

@@ -57,6 +57,8 @@ def _counted(alarms: Sequence[bool], promise: float) -> tuple[str, ...]:
     count, total = sum(alarms), len(alarms)
     low, high = clopper_pearson(count, total)
     kept = "kept" if count <= promise * total else "within error" if low <= promise else "BROKEN"
+    if count == 0 and promise * total < 1:
+        kept = "too few to tell"
     rate, interval = 100 * count / max(total, 1), f"{100 * low:.2f} to {100 * high:.2f} %"
     return (f"{count} / {total}", f"{rate:.2f} %", interval, f"{100 * promise:g} %", kept)
 
@@ -66,7 +68,7 @@ def false_alarm_tables(rows: Sequence[Row], alphas: Sequence[float] = ALPHAS) ->
 
     An instrument is counted at NFA < alpha (its own law) and at NFA < alpha / K (its share of the suite's rate).
     """
-    authentic = [r for r in rows if not r.forged]
+    authentic = [r for r in rows if not r.forged and not r.error]  # nobody looked at the others
     if not authentic:
         return []
     witnesses = _witnesses(authentic)
@@ -193,7 +195,7 @@ def _natural(values: tuple[str, ...]) -> tuple[tuple[int, float, str], ...]:
 
 
 def error_table(rows: Sequence[Row]) -> Table | None:
-    """Pictures that could not be examined; they count as undetected above."""
+    """Pictures that could not be examined: forged ones count as undetected above, authentic ones are left out."""
     failed = [r for r in rows if r.error]
     if not failed:
         return None

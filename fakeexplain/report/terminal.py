@@ -34,13 +34,12 @@ def terminal_summary(examination: Examination) -> RenderableType:
     conclusion = [
         c for c in claims if c.section == "conclusion" and c.text.rstrip(".") != verdict.probability_basis.rstrip(".")
     ]
-    head = Table.grid(padding=(0, 2))
-    head.add_column(ratio=1)
-    head.add_column(justify="right")
-    head.add_row(Text(label_words(verdict).upper(), style=f"bold {style}"), _bar(verdict.probability, style))
     promise = f"at most {rate_words(verdict.false_alarms)} false alarms promised"
-    head.add_row(Text(_size(examination), style="dim"), Text(promise, style="dim"))
-    head.expand = True
+    head = Group(
+        Text(label_words(verdict).upper(), style=f"bold {style}"),
+        _bar(verdict.probability, style),
+        Text(f"{_size(examination)}; {promise}", style="dim"),
+    )
     lead = Text("\n").join(_text(c) for c in conclusion[:1])
     panel = Panel(
         Group(head, Text(""), lead),
@@ -78,7 +77,7 @@ def _text(claim: Claim) -> Text:
 def _bar(probability: float, style: str) -> Text:
     filled = round(_BAR * probability)
     bar = Text("━" * filled, style=style)
-    bar.append("━" * (_BAR - filled), style="grey30")
+    bar.append("─" * (_BAR - filled), style="grey50")  # thinner, so that it reads without colour
     bar.append(f"  {percent_of(probability)}", style="bold")
     return bar
 

@@ -29,7 +29,7 @@ def make_set(folder):
 def test_every_picture_is_counted_and_a_second_run_goes_on(tmp_path):
     make_set(tmp_path / "mine")
     done = run("bench", tmp_path / "mine", "--out", tmp_path / "out", "--instruments", "copy_move")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr  # one picture could not be examined
     rows_path = next((tmp_path / "out").glob("rows-*.jsonl"))
     rows = {r.image: r for r in map(row_from_json, rows_path.read_text().splitlines())}
     assert set(rows) == {"forged.png", "clean.png", "broken.png"}
@@ -41,7 +41,7 @@ def test_every_picture_is_counted_and_a_second_run_goes_on(tmp_path):
     assert "broken.png" in text
     assert "False alarms" in text
     rows_path.write_text(rows_path.read_text().splitlines()[0] + "\n" + '{"dataset": "mi')  # as if killed while writing
-    assert run("bench", tmp_path / "mine", "--out", tmp_path / "out", "--instruments", "copy_move").returncode == 0
+    assert run("bench", tmp_path / "mine", "--out", tmp_path / "out", "--instruments", "copy_move").returncode == 1
     assert len({json.loads(line)["image"] for line in rows_path.read_text().splitlines()}) == 3
 
 
@@ -107,3 +107,22 @@ def test_manifest_names_authentic_pictures_and_strata(tmp_path):
     (folder / "manifest.jsonl").write_text("not json\n")
     with pytest.raises(SourceError, match="line 1"):
         read_dataset(folder)
+
+
+def test_equal_folder_names_stay_apart(tmp_path):
+    for parent in ("a", "b"):
+        (tmp_path / parent / "photos").mkdir(parents=True)
+        (tmp_path / parent / "photos/x.png").write_bytes(encode(photograph("rocket")[:128, :128]))
+    arguments = ("--out", tmp_path / "out", "--instruments", "metadata", "--jobs", "1")
+    assert run("bench", tmp_path / "a/photos", *arguments).returncode == 0
+    assert run("bench", tmp_path / "a/photos", tmp_path / "b/photos", *arguments).returncode == 0
+    rows = [row_from_json(line) for line in next((tmp_path / "out").glob("rows-*.jsonl")).read_text().splitlines()]
+    assert {r.dataset for r in rows} == {"photos", "a/photos", "b/photos"}
+    assert run("bench", tmp_path / "a/photos", tmp_path / "a/photos").returncode == 1
+
+
+def test_unexamined_authentic_pictures_are_no_silent_successes():
+    rows = [authentic({"noise": 0.0})] * 3 + [Row("set", "broken", "a", False, {}, label="error", error="broken")] * 5
+    cells = {row[0]: row[1:] for row in false_alarm_tables(rows)[0].rows}
+    assert cells["suite at 0.01"][0] == "0 / 3"
+    assert cells["suite at 0.01"][4] == "too few to tell"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -178,7 +180,7 @@ def test_one_pixel_is_inconclusive(tmp_path):
     "arguments",
     [
         ("--false-alarms", "0"), ("--false-alarms", "2"), ("--instruments", "tarot"), ("--instruments", ""),
-        ("--max-megapixels", "-1"), ("--resume",),
+        ("--max-megapixels", "-1"), ("--max-megapixels", "nan"), ("--resume",), ("",),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_usage_errors(tmp_path, arguments):
@@ -254,3 +256,53 @@ def test_examining_does_not_import_torch():
     heavy = "{'torch', 'transformers', 'gradio'}"
     code = f"import sys, fakeexplain.cli, fakeexplain.examiner; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_soon_and_keeps_what_is_done(tmp_path, number):
+    (tmp_path / "photos").mkdir()
+    for i in range(60):
+        (tmp_path / "photos" / f"{i:02d}.png").write_bytes(encode(photograph("astronaut")))
+    command = [sys.executable, "-m", "fakeexplain", "examine", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*/report.html")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 15
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    finished = list((tmp_path / "out").glob("*/report.html"))
+    assert 1 <= len(finished) < 60
+    assert (tmp_path / "out/summary.csv").exists()
+
+
+def test_results_inside_the_examined_folder_are_not_examined(tmp_path):
+    (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
+    for _ in range(2):
+        done = run("examine", tmp_path, "--out", tmp_path / "results", "--instruments", "metadata")
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "results/summary.csv").read_text().splitlines()) == 2
+
+
+def test_an_earlier_result_is_marked_when_its_picture_breaks(tmp_path):
+    (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
+    arguments = ("examine", tmp_path / "one.png", "--out", tmp_path / "out", "--instruments", "metadata")
+    assert run(*arguments).returncode == 0
+    (tmp_path / "one.png").write_bytes(b"broken")
+    assert run(*arguments).returncode == 1
+    assert (tmp_path / "out/one.png/OUTDATED.txt").exists()
+    (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
+    assert run(*arguments).returncode == 0
+    assert not (tmp_path / "out/one.png/OUTDATED.txt").exists()
+
+
+@pytest.mark.parametrize("box", ["nan,10,20,inf", "1,2,3", "a,b,c,d"])
+def test_measure_refuses_boxes_that_are_none(tmp_path, box):
+    (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
+    done = run("measure", tmp_path / "one.png", "--box", box)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

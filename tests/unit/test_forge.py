@@ -420,10 +420,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.mark.parametrize(("stem", "quality"), [("copy_move", 92), ("splice", 95), ("authentic", 92)])
 def test_bundled_example_has_its_mask_and_history(stem, quality):
     source = SourceImage.from_path(EXAMPLES / f"{stem}.jpg")
-    marked = np.array(Image.open(EXAMPLES / "masks" / f"{stem}.png").convert("L")) > 127
+    mask_path = EXAMPLES / "masks" / f"{stem}.png"
     assert source.jpeg.quality == quality
-    assert marked.shape == source.rgb.shape[:2]
-    assert marked.any() == (stem != "authentic")
+    assert mask_path.exists() == (stem != "authentic")
+    if mask_path.exists():
+        marked = np.array(Image.open(mask_path).convert("L")) > 127
+        assert marked.shape == source.rgb.shape[:2]
+        assert marked.any()
     assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 1_000_000
 
 

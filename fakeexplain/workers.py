@@ -1,0 +1,34 @@
+"""A pool of worker processes that stops when it is told to: Ctrl-C ends the work at hand instead of the whole queue."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides; a worker would only print a trace
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Like `with ProcessPoolExecutor(...)`, but any exception in the body drops the queue and ends the workers.
+
+    What workers write must therefore be moved into place in one step, which all of ours do.
+    """
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:
+        processes = list((getattr(pool, "_processes", None) or {}).values())
+        for process in processes:
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)  # at once now; without waiting, its thread fails at exit
+        raise
+    pool.shutdown()
