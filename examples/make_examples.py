@@ -3,8 +3,8 @@
     python examples/make_examples.py [--out examples]
 
 Writes copy_move.jpg, splice.jpg and authentic.jpg, masks/<stem>.png (white where forged) and donors/copy_move.png
-(where the copied pixels came from). The photographs are free: `rocket` (SpaceX, CC0), `coffee` (Rachel Michetti, no known
-restrictions), `astronaut` (NASA, public domain).
+(where the copied pixels came from). The photographs are free: `rocket` (SpaceX, CC0), `coffee` (Rachel Michetti, no
+known restrictions), `astronaut` (NASA, public domain).
 
 - copy_move: one of the lightning towers beside the rocket, with its two lamps, stands there a second time.
 - splice: a mission patch of the astronaut's suit lies on the coffee table. The coffee picture was saved as JPEG of
