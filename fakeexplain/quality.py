@@ -17,6 +17,7 @@ MIN_SIDE = 64  # pixels; below, no instrument has enough blocks for a test
 FLAT_LIMIT = 0.95  # share of 8x8 blocks without texture above which nothing can be compared
 MIN_COLOURS = 64  # fewer distinct colours mean a drawing, a scan of text or a palette picture
 DEAD_JPEG_LIMIT = 0.97  # share of blocks whose AC coefficients were all quantised to zero
+MIN_QUALITY = 35  # of the last JPEG save; at 30, 20 and 10 none of 72 planted alterations of 160 pixels was found
 LOW_QUALITY, HIGH_QUALITY = 60, 90  # JPEG quality, Annex K scale
 SMALL_MEGAPIXELS = 0.1
 
@@ -24,7 +25,7 @@ SMALL_MEGAPIXELS = 0.1
 BANDS: dict[str, str] = {
     "unexaminable": "too small, flat, graphic or compressed for any trace to be expected",
     "small": f"under {SMALL_MEGAPIXELS} megapixels",
-    "jpeg_low": f"JPEG of quality under {LOW_QUALITY}",
+    "jpeg_low": f"JPEG of quality {MIN_QUALITY} to {LOW_QUALITY - 1}",
     "jpeg_medium": f"JPEG of quality {LOW_QUALITY} to {HIGH_QUALITY - 1}",
     "jpeg_high": f"JPEG of quality {HIGH_QUALITY} and more",
     "not_jpeg": "any other format; an earlier JPEG history may show in the pixels",
@@ -96,6 +97,10 @@ def _reasons(source: SourceImage, figures: dict[str, Scalar]) -> tuple[list[str]
         fatal.append(f"the picture has only {figures['distinct_colours']} colours: a drawing or scan, not a photograph")
     elif isinstance(empty, float) and empty > DEAD_JPEG_LIMIT:
         fatal.append(f"JPEG compression emptied {100 * empty:.0f} % of the blocks, no trace survives that")
+    elif source.jpeg is not None and source.jpeg.quality < MIN_QUALITY:
+        fatal.append(
+            f"the last save, at JPEG quality {source.jpeg.quality}, leaves no trace that these instruments could find"
+        )
     if flat > 0.5:
         limiting.append(f"{100 * flat:.0f} % of the picture has no texture; changes there leave no trace to measure")
     if source.jpeg is not None and source.jpeg.quality < LOW_QUALITY:

@@ -50,3 +50,11 @@ def test_hopeless_pictures_are_named(rgb, word):
 def test_jpeg_that_lost_everything():
     report = assess(source(photograph("chelsea"), "JPEG", quality=1))
     assert report.figures["empty_block_fraction"] > 0.8
+
+
+@pytest.mark.parametrize(("quality", "examinable"), [(10, False), (34, False), (40, True)])
+def test_strong_compression_is_no_absence_of_evidence(quality, examinable):
+    report = assess(source(photograph("coffee"), "JPEG", quality=quality))
+    assert report.examinable == examinable
+    if not examinable:
+        assert f"quality {quality}" in report.reasons[0]
