@@ -36,6 +36,7 @@ from data_tools.forge.config import ForgeConfig
 from data_tools.forge.operations import Edit
 from data_tools.forge.photos import Photo, list_photos
 from data_tools.mask_from_pair import mask_from_pair
+from fakeexplain.evaluation.metrics import auc_score, iou_score
 from fakeexplain.imaging import degrade
 
 CONTENT = ("splice", "copy_move", "removal_diffusion", "removal_exemplar", "tone")
@@ -133,19 +134,6 @@ CONDITIONS: dict[str, tuple[Geometry, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    union = int((a | b).sum())
-    return float((a & b).sum() / union) if union else 1.0
-
-
-def auc(failed: np.ndarray, quality: np.ndarray) -> float:
-    """Probability that a failure has a lower quality than a success (ties count half); nan without both."""
-    low, high = quality[failed], quality[~failed]
-    if low.size == 0 or high.size == 0:
-        return float("nan")
-    return float((low[:, None] < high[None]).mean() + 0.5 * (low[:, None] == high[None]).mean())
-
-
 def run_forged(
     photos: list[Photo], operations: tuple[str, ...], count: int, seed: int, conditions: list[str]
 ) -> list[dict[str, object]]:
@@ -167,8 +155,8 @@ def run_forged(
                     "condition": name,
                     "area": float(changed.mean()),
                     "region_area": float(region.mean()),
-                    "iou": iou(found.mask, changed),
-                    "iou_region": iou(found.mask, region),
+                    "iou": iou_score(found.mask, changed),
+                    "iou_region": iou_score(found.mask, region),
                     "quality": found.quality,
                     "reasons": list(found.reasons),
                     "figures": found.figures,
@@ -218,7 +206,7 @@ def _print_table(title: str, rows: list[dict[str, object]], key: Callable[[dict[
         failed = values < FAILED_IOU
         print(
             f"| {name} | {len(members)} | {values.mean():.3f} | {np.median(values):.3f} | {region.mean():.3f} "
-            f"| {failed.sum()} | {auc(failed, quality):.3f} |"
+            f"| {failed.sum()} | {auc_score(quality[~failed], quality[failed]):.3f} |"
         )
 
 

@@ -33,6 +33,7 @@ from data_tools.forge.forge import Forge
 from data_tools.forge.photos import group_of
 from data_tools.schema import read_jsonl, read_mask, resolve
 from fakeexplain.errors import FakeExplainError, SettingsError
+from fakeexplain.evaluation.metrics import auc_score
 from fakeexplain.imaging.jpeg import JpegFacts
 from fakeexplain.imaging.source import SourceImage
 
@@ -149,11 +150,7 @@ def boundary_features(rgb: np.ndarray, region_mask: np.ndarray) -> np.ndarray | 
 
 def roc_auc(scores: np.ndarray, labels: np.ndarray) -> float:
     """Chance that a forged picture (`labels` True) scores above an authentic one, ties counting half; needs both."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    positives = int(labels.sum())
-    negatives = labels.size - positives
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return auc_score(scores[labels], scores[~labels])
 
 
 def bootstrap_interval(

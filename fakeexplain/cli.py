@@ -30,7 +30,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 DEFAULT_JOBS = min(2, os.cpu_count() or 1)
-EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="fakeexplain",
@@ -59,8 +59,13 @@ MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Refuse l
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures examined at the same time.")]
 
 
-def _fail(message: object, code: int) -> typer.Exit:
+def _tell_error(message: object) -> None:
+    """One line on stderr, whatever markup the message holds."""
     _err.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+
+def _fail(message: object, code: int) -> typer.Exit:
+    _tell_error(message)
     return typer.Exit(code)
 
 
@@ -138,7 +143,7 @@ def examine(
     pictures, errors = find_pictures([Path(p) for p in paths])
     outcomes = []
     for line in errors:
-        _err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        _tell_error(line)
     if len(pictures) == 1:
         arriving = (examine_job(job, settings, out, threads=2, resume=resume) for job in pictures)
     else:
@@ -152,7 +157,7 @@ def examine(
                 outcomes.append(outcome)
                 if outcome.error:
                     written = written and not outcome.fatal
-                    _err.print(f"[bold red]error:[/] {escape(outcome.error)}", highlight=False, soft_wrap=True)
+                    _tell_error(outcome.error)
                 if json_output:
                     typer.echo(outcome_json(outcome))
                 elif outcome.examination is not None:
@@ -349,7 +354,7 @@ def main() -> None:
     try:
         app()
     except FakeExplainError as error:
-        _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _tell_error(error)
         sys.exit(EXIT_SOME_FAILED)
 
 

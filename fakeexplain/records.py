@@ -188,10 +188,3 @@ class Examination(Record):
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1)
-
-    def by_id(self, evidence_id: str) -> Evidence:
-        """Raises KeyError for an id this examination does not hold."""
-        for item in self.evidence:
-            if item.id == evidence_id:
-                return item
-        raise KeyError(evidence_id)

@@ -34,7 +34,6 @@ class Comparison:
         transform: float64 (2, 3), from the first place to the second, after registration.
         box_xyxy: patch of the first place.
         region_mask: bool, patch: the first place.
-        likeness_map: float32 in [0, 1], patch: local correlation of grey levels.
         correlation: float32 (n,), of the residuals in each eligible window of the region.
         activity: float32 (n,), standard deviation of the weaker residual, grey levels.
         exact: bool (n,): the window is bit-identical in both places (whole-pixel shifts only).
@@ -44,7 +43,6 @@ class Comparison:
     transform: np.ndarray
     box_xyxy: tuple[int, int, int, int]
     region_mask: np.ndarray
-    likeness_map: np.ndarray
     correlation: np.ndarray
     activity: np.ndarray
     exact: np.ndarray
@@ -155,13 +153,13 @@ def compare(
         return None
     first = np.ascontiguousarray(luma[y0:y1, x0:x1])
     if exact:
-        region, likeness = _grow_exact(rgb, transform, box, seeds)
+        region = _grow_exact(rgb, transform, box, seeds)
     else:
         registered = _register(luma, first, transform, box, seeds)
         if registered is None:
             return None
         transform = registered
-        region, likeness = _grow_alike(luma, first, transform, box, seeds)
+        region = _grow_alike(luma, first, transform, box, seeds)
     region = _one_side(region, transform, box)
     if int(region.sum()) < _MIN_REGION:
         return None
@@ -183,7 +181,6 @@ def compare(
         transform,
         box,
         region,
-        likeness,
         correlation[eligible],
         np.minimum(std_a, std_b)[eligible],
         same_window[eligible],
@@ -259,15 +256,15 @@ def _largest_parts(mask: np.ndarray) -> np.ndarray:
 
 def _grow_exact(
     rgb: np.ndarray, transform: np.ndarray, box: tuple[int, int, int, int], seeds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     same = _identical_map(rgb, transform, box)
     share = cv2.boxFilter(same.astype(np.float32), -1, (5, 5))
-    return _seeded(share > 0.9, box, seeds, 7), share
+    return _seeded(share > 0.9, box, seeds, 7)
 
 
 def _grow_alike(
     luma: np.ndarray, first: np.ndarray, transform: np.ndarray, box: tuple[int, int, int, int], seeds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     second = warp(luma, transform, box)
     valid = np.isfinite(second)
     second = np.where(valid, second, 0.0)
@@ -280,8 +277,7 @@ def _grow_alike(
     smooth = (np.maximum(std_a, std_b) < 3.0) & (difference < 2.0) & (correlation > 0.3)
     alike = ((correlation > _SIMILAR) & (np.minimum(std_a, std_b) > 0.5)) | smooth
     inside = cv2.erode(valid.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    region = _seeded(alike & inside, box, seeds, 11)
-    return region, np.where(valid, np.maximum(correlation, 0.0), 0.0).astype(np.float32)
+    return _seeded(alike & inside, box, seeds, 11)
 
 
 def _register(
