@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from data_tools.forge import operations
+from data_tools.forge import blending, operations
 from fakeexplain.imaging import degrade
 
 TOWER = np.array([[439, 112], [456, 112], [461, 188], [466, 240], [473, 300], [483, 372], [488, 427], [405, 427],
@@ -44,9 +44,9 @@ def make_copy_move() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     copied = edit.image.astype(np.float32)
     shifted = np.roll(rocket, TOWER_SHIFT[0], axis=1).astype(np.float32)
     around = ~cv2.dilate(edit.mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-    level = cv2.GaussianBlur(operations.membrane(rocket.astype(np.float32) - shifted, around), (0, 0), 6.0)
+    level = cv2.GaussianBlur(blending.membrane(rocket.astype(np.float32) - shifted, around), (0, 0), 6.0)
     levelled = np.clip(np.rint(copied + level), 0, 255).astype(np.uint8)
-    return operations.composite(rocket, levelled, edit.mask, 4.0), edit.mask, edit.donor_mask
+    return blending.composite(rocket, levelled, edit.mask, 4.0), edit.mask, edit.donor_mask
 
 
 def make_splice() -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Command line of the forge: `python -m data_tools.forge write --photos DIR --out DIR --count N`."""
+"""Command line of the forge: `python -m data_tools.forge write --photos DIR --out DIR --count N`; `sam-proposals`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import track
 
 from data_tools.forge.config import ForgeConfig
+from data_tools.forge.photos import list_photos
+from data_tools.forge.proposals import load_generator, write_proposals
 from data_tools.forge.writer import write
 from fakeexplain.errors import FakeExplainError, SettingsError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Forged samples from photographs.")
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps `write` a subcommand while it is the only one."""
 
 
 def _load(path: Path | None) -> ForgeConfig:
@@ -51,6 +49,33 @@ def write_command(
         raise typer.Exit(2) from None
     forged = sum(row["label"] for row in rows)
     Console().print(f"{len(rows)} samples, {forged} forged, in {out} (data card: {out / 'README.md'})", highlight=False)
+
+
+@app.command("sam-proposals")
+def sam_proposals(
+    photos: Annotated[Path, typer.Option(help="Folder of photographs.")],
+    checkpoint: Annotated[Path, typer.Option(help="Your weights of Segment Anything (.pth).")],
+    out: Annotated[Path, typer.Option(help="Folder of label pictures to write; a stopped run goes on.")],
+    model_type: Annotated[str, typer.Option(help="vit_b, vit_l or vit_h.")] = "vit_b",
+    device: Annotated[str, typer.Option(help="Device of torch, for instance cuda.")] = "cpu",
+    points: Annotated[int, typer.Option(min=1, max=64, help="Points asked along each side.")] = 16,
+    quality: Annotated[float, typer.Option(min=0, max=1, help="Least predicted IoU of a proposal.")] = 0.88,
+    stability: Annotated[float, typer.Option(min=0, max=1, help="Least stability of a proposal.")] = 0.95,
+) -> None:
+    """Write object proposals of Segment Anything, for `labels_dir` of the configuration."""
+    try:
+        found = list_photos(photos, 64, ForgeConfig())
+        generator = load_generator(
+            checkpoint, model_type, device=device, points_per_side=points, quality=quality, stability=stability
+        )
+        counts = [count for _, count in track(write_proposals(found, generator, out), "proposing", total=len(found))]
+    except FakeExplainError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        raise typer.Exit(2) from None
+    read = [count for count in counts if count is not None]
+    Console().print(f"{len(read)} photographs, {sum(read)} proposals, in {out}", highlight=False)
+    if len(read) < len(counts):
+        Console(stderr=True).print(f"{len(counts) - len(read)} photographs could not be decoded", highlight=False)
 
 
 if __name__ == "__main__":

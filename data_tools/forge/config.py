@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data_tools.forge.regions import Shape
 
 SameContent = Literal["resample", "blur", "median", "denoise", "sharpen", "tone", "noise", "jpeg_ghost", "foreign_grid"]
-NewContent = Literal["splice", "copy_move", "removal_diffusion", "removal_exemplar"]
+NewContent = Literal["splice", "copy_move", "removal_diffusion", "removal_exemplar", "removal_patchmatch"]
 FinishKind = Literal["none", "jpeg", "resize_jpeg", "social", "social_twice", "webp", "screenshot", "noise", "blur"]
 
 
@@ -28,6 +28,8 @@ class ForgeConfig(BaseModel):
         area_low, area_high: range of the area fraction of a region, drawn log-uniformly.
         new_content, same_content, shapes, finishes: weights.
         permissive: only photographs whose licence allows any use (see `photos.PERMISSIVE_SOURCES`).
+        labels_dir: folder of label pictures, <stem>.png for each photograph that has one (uint8, stored frame, 0 =
+            nothing); None: object_masks/ beside the folder of photographs.
         allow_smaller: photographs with a short side under the wanted size give smaller samples; False leaves them out.
         split: which side of the split by photograph; copies and crops of one photograph are never parted.
         validation_share: share of the photographs on the validation side.
@@ -44,8 +46,9 @@ class ForgeConfig(BaseModel):
     new_content: dict[NewContent, float] = {
         "splice": 0.45,
         "copy_move": 0.3,
-        "removal_diffusion": 0.12,
-        "removal_exemplar": 0.13,
+        "removal_diffusion": 0.08,
+        "removal_exemplar": 0.07,
+        "removal_patchmatch": 0.1,
     }
     same_content: dict[SameContent, float] = {
         "resample": 0.2,
@@ -79,6 +82,7 @@ class ForgeConfig(BaseModel):
         "blur": 0.04,
     }
     permissive: bool = False
+    labels_dir: str | None = None
     allow_smaller: bool = True
     split: Literal["all", "training", "validation"] = "all"
     validation_share: float = Field(default=0.1, ge=0, le=1)

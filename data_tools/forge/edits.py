@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from data_tools.forge import histories, operations
+from data_tools.forge.blending import Blend
 from data_tools.forge.config import ForgeConfig, SameContent
 from data_tools.forge.operations import Edit
 from data_tools.forge.photos import Photo
@@ -21,7 +22,26 @@ from fakeexplain.imaging import degrade
 __all__ = ["MINIMUM_PIXELS", "Made", "changes_enough", "cut_out", "same_content", "splice", "within_picture"]
 
 LEAST_CHANGED = 0.1  # an edit that leaves nine pixels in ten of its region as they were is not one
+_BLENDS: dict[Blend, float] = {"alpha": 0.8, "multiscale": 0.1, "poisson": 0.1}
 LEAST_DIFFERENCE = 0.3  # grey levels on average; below it the finish of any photograph changes more
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A piece of a photograph.
+
+    Attributes:
+        rgb: uint8 HxWx3.
+        labels: uint8 HxW category ids, or None.
+        shrunk: whether it was made smaller first.
+        saved: how the piece was last saved, with the grid's offset in the piece; None when that is unknown or wiped
+            out.
+    """
+
+    rgb: np.ndarray
+    labels: np.ndarray | None
+    shrunk: bool
+    saved: degrade.Jpeg | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +62,12 @@ def changes_enough(host: np.ndarray, edit: Edit) -> bool:
     return changed >= max(LEAST_CHANGED * len(difference), 32) and float(difference.mean()) >= LEAST_DIFFERENCE
 
 
-def cut_out(
-    photo: Photo, size: tuple[int, int], rng: np.random.Generator, history: list[dict[str, Any]]
-) -> tuple[np.ndarray, np.ndarray | None, bool]:
+def cut_out(photo: Photo, size: tuple[int, int], rng: np.random.Generator, history: list[dict[str, Any]]) -> Cut:
     """A piece of at most `size` (width, height) of a photograph.
 
     Half of the web photographs that are large enough are shrunk first, which wipes out most of their past; camera
     originals never. The corner is a multiple of 8 in half of the cases (the photograph's JPEG grid is kept) and any
     place in the other.
-
-    Returns:
-        rgb uint8 HxWx3, labels uint8 HxW or None, whether it was shrunk.
     """
     rgb, labels = photo.read(), photo.read_labels()
     height, width = rgb.shape[:2]
@@ -75,11 +90,22 @@ def cut_out(
     crop = degrade.Crop(box_xyxy=(x, y, x + w, y + h))
     history.append({"on": "host", "photo": photo.path.name})
     history.extend({"on": "host", **entry} for entry in degrade.chain_to_json([*steps, crop]))
-    return crop.apply(rgb), None if labels is None else crop.apply(labels), shrunk
+    saved = None if shrunk else photo.saved()
+    if saved is not None:
+        saved = saved.model_copy(update={"offset": (-x % 8, -y % 8)})
+    return Cut(crop.apply(rgb), None if labels is None else crop.apply(labels), shrunk, saved)
 
 
 def _feather(rng: np.random.Generator) -> float:
     return 0.0 if rng.random() < 0.45 else round(float(rng.uniform(0.5, 5.0)), 2)
+
+
+def _edge(rng: np.random.Generator) -> tuple[float, Blend]:
+    """(feather, blend) of pasted content; one in five is blended with more care than a plain soft edge."""
+    blend: Blend = histories.pick(_BLENDS, rng)
+    if blend == "alpha":
+        return _feather(rng), blend
+    return (0.0 if blend == "poisson" else round(float(rng.uniform(0.5, 3.0)), 2)), blend
 
 
 def _region(
@@ -143,7 +169,7 @@ def same_content(
 
 
 def within_picture(
-    operation: Literal["copy_move", "removal_diffusion", "removal_exemplar"],
+    operation: Literal["copy_move", "removal_diffusion", "removal_exemplar", "removal_patchmatch"],
     host: np.ndarray,
     labels: np.ndarray | None,
     config: ForgeConfig,
@@ -154,6 +180,7 @@ def within_picture(
     if operation == "copy_move":
         mask, shape = _region(host, labels, config, rng, most=0.2, inside=True)
         angle = round(float(rng.uniform(-180, 180) if rng.random() < 0.4 else rng.uniform(-20, 20)), 2)
+        feather, blend = _edge(rng)
         edit = operations.copy_move(
             host,
             mask,
@@ -161,25 +188,39 @@ def within_picture(
             angle=angle if rng.random() < 0.35 else 0.0,
             scale=round(float(np.exp(rng.uniform(-0.4, 0.4))), 4) if rng.random() < 0.35 else 1.0,
             mirror=bool(rng.random() < 0.15),
-            feather=_feather(rng),
+            feather=feather,
+            blend=blend,
         )
     else:
         mask, shape = _region(host, labels, config, rng, most=0.15)
         if operation == "removal_exemplar":
             edit = operations.remove_by_exemplar(host, mask, rng)
+        elif operation == "removal_patchmatch":
+            edit = operations.remove_by_patchmatch(host, mask, rng)
         else:
             edit = operations.remove_by_diffusion(host, mask, "telea" if rng.random() < 0.5 else "ns")
     return None if edit is None else _made(edit, shape)
 
 
 def splice(
-    donor: Photo, host: np.ndarray, config: ForgeConfig, rng: np.random.Generator, *, by_object: bool = False
+    donor: Photo,
+    host: np.ndarray,
+    config: ForgeConfig,
+    rng: np.random.Generator,
+    *,
+    by_object: bool = False,
+    saved: degrade.Jpeg | None = None,
 ) -> Made | None:
-    """Content of another photograph: one of its objects (`by_object`, needs labels), or any piece in any shape."""
+    """Content of another photograph: one of its objects (`by_object`, needs labels), or any piece in any shape.
+
+    Args:
+        saved: how the host was last saved. One donor in five was saved in the same way, half of these on the host's own
+            grid: then neither quality nor grid tells the two apart.
+    """
     rgb = donor.read()
     history: list[dict[str, Any]] = [{"on": "donor", "photo": donor.path.name}]
     if by_object:
-        placed = _object_piece(donor, rgb, host, config, rng, history)
+        placed = _object_piece(donor, rgb, host, config, rng, history, saved)
         if placed is None:
             return None
         piece, mask, (x0, y0) = placed
@@ -187,15 +228,35 @@ def splice(
     else:
         mask, shape = _region(host, None, config, rng)
         x0, y0, x1, y1 = padded_box(mask, 8)
-        piece = _any_piece(donor, rgb, (x1 - x0, y1 - y0), (x0, y0), rng, history)
-    if rng.random() < 0.35:
+        piece = _any_piece(donor, rgb, (x1 - x0, y1 - y0), (x0, y0), rng, history, saved)
+    h, w = piece.shape[:2]
+    if rng.random() < (0.5 if by_object else 0.35):
         strength = round(float(rng.uniform(0.3, 1.0)), 3)
-        h, w = piece.shape[:2]
-        piece = operations.transfer_colour(piece, host[y0 : y0 + h, x0 : x0 + w], strength)
-        history.append({"on": "donor", "op": "colour_transfer", "strength": strength})
+        light_only = bool(rng.random() < 0.4)
+        if by_object:
+            piece = _match_surroundings(piece, mask, host, (x0, y0), strength, light_only)
+        else:
+            under = host[y0 : y0 + h, x0 : x0 + w]
+            piece = operations.transfer_colour(piece, under, strength, light_only=light_only)
+        history.append({"on": "donor", "op": "colour_transfer", "strength": strength, "light_only": light_only})
     patch = host.copy()
-    patch[y0 : y0 + piece.shape[0], x0 : x0 + piece.shape[1]] = piece
-    return _made(operations.splice(host, mask, patch, feather=_feather(rng)), shape, history, donor)
+    patch[y0 : y0 + h, x0 : x0 + w] = piece
+    feather, blend = _edge(rng)
+    return _made(operations.splice(host, mask, patch, feather=feather, blend=blend), shape, history, donor)
+
+
+def _match_surroundings(
+    piece: np.ndarray, mask: np.ndarray, host: np.ndarray, origin: tuple[int, int], strength: float, light_only: bool
+) -> np.ndarray:
+    """The piece, its object's light (and colour) moved towards what the host shows around the object's new place."""
+    (x, y), (h, w) = origin, piece.shape[:2]
+    x0, y0, x1, y1 = padded_box(mask, max(8, max(h, w) // 4))
+    around = ~mask[y0:y1, x0:x1]
+    if not around.any():
+        return piece
+    own = mask[y : y + h, x : x + w]
+    view = host[y0:y1, x0:x1]
+    return operations.transfer_colour(piece, view, strength, donor_mask=own, host_mask=around, light_only=light_only)
 
 
 def _log(steps: list[degrade.Step], history: list[dict[str, Any]]) -> None:
@@ -209,6 +270,7 @@ def _any_piece(
     origin: tuple[int, int],
     rng: np.random.Generator,
     history: list[dict[str, Any]],
+    saved: degrade.Jpeg | None,
 ) -> np.ndarray:
     """A window of `size` (width, height) of the donor, in one of three ways: as it is, shrunk first, or warped."""
     w, h = size
@@ -227,7 +289,7 @@ def _any_piece(
     ww, wh = min(max(reach, w), width), min(max(reach, h), height)
     x, y = int(rng.integers(width - ww + 1)), int(rng.integers(height - wh + 1))
     steps.append(degrade.Crop(box_xyxy=(x, y, x + ww, y + wh)))
-    steps += histories.donor_capture(rng, shrunk, (0, 0) if turned else origin)
+    steps += histories.donor_capture(rng, shrunk, (0, 0) if turned else origin, saved)
     if not turned and rng.random() < 0.25:
         steps.append(degrade.Turn(quarters=0, mirror=True))
     _log(steps, history)
@@ -247,6 +309,7 @@ def _object_piece(
     config: ForgeConfig,
     rng: np.random.Generator,
     history: list[dict[str, Any]],
+    saved: degrade.Jpeg | None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
     """One labelled object of the donor with a margin, scaled to a drawn area and put somewhere in the host's frame.
 
@@ -267,7 +330,7 @@ def _object_piece(
     steps: list[degrade.Step] = [degrade.Crop(box_xyxy=(x0, y0, x1, y1))]
     resized = degrade.Resize(width=w, height=h, method="area" if factor < 1 else "bicubic")
     mirror = degrade.Turn(quarters=0, mirror=bool(rng.random() < 0.3))
-    steps += [resized, *histories.donor_capture(rng, factor < 0.9, (x, y)), mirror]
+    steps += [resized, *histories.donor_capture(rng, factor < 0.9, (x, y), saved), mirror]
     _log(steps, history)
     part = whole[y0:y1, x0:x1].astype(np.float32)
     outline = mirror.apply(cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR) > 0.5)

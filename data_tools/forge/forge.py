@@ -23,7 +23,8 @@ from data_tools.forge.photos import Photo
 from fakeexplain.imaging import degrade
 from fakeexplain.imaging.jpeg import JpegFacts, parse_jpeg
 
-FORGE_VERSION = 1  # goes into every seed; raise it whenever samples change
+FORGE_VERSION = 2  # goes into every seed; raise it whenever samples change
+FOUND_TABLES = 0.25  # of the saves as JPEG, tried with tables found in the photographs' own headers
 
 Granularity = Literal["untouched", "global", "once", "several"]
 
@@ -130,12 +131,14 @@ class Forge:
         photo = self._any_photo(rng)
         plan = self._plan(photo, histories.finish_scale(kind, rng), rng)
         history: list[dict[str, Any]] = []
-        base, labels, shrunk = edits.cut_out(photo, plan.cut, rng, history)
-        host = self._run(histories.capture(rng, shrunk), base, "host", history)
+        cut = edits.cut_out(photo, plan.cut, rng, history)
+        before = histories.capture(rng, cut.shrunk, self._found_save(photo, rng))
+        host = self._run(before, cut.rgb, "host", history)
+        saved = next((step for step in reversed(before) if isinstance(step, degrade.Jpeg)), cut.saved)
         made: list[edits.Made] = []
         for _ in range(wanted):
             current = made[-1].edit.image if made else host
-            result = self._edit(current, labels, photo, rng)
+            result = self._edit(current, cut, photo, saved, rng)
             if result is None:
                 return None
             made.append(result)
@@ -150,7 +153,7 @@ class Forge:
         if plan.trim != (0, 0):
             steps.append(degrade.Crop(box_xyxy=(*plan.trim, width, height)))
         after = (min(round(inner[0] * plan.scale), self.size), min(round(inner[1] * plan.scale), self.size))
-        steps += histories.finish_steps(kind, inner, after, rng)
+        steps += histories.finish_steps(kind, inner, after, rng, self._found_save(photo, rng))
         history.append({"on": "whole", "finish": kind, "processed": processed})
         history.extend({"on": "whole", **entry} for entry in degrade.chain_to_json(steps))
         masks = [m.edit.mask for m in made]
@@ -199,8 +202,21 @@ class Forge:
         history.extend({"on": on, **entry} for entry in degrade.chain_to_json(steps))
         return degrade.apply_steps(rgb, steps)
 
+    def _found_save(self, photo: Photo, rng: np.random.Generator) -> degrade.Jpeg | None:
+        """In a quarter of the cases: a save with tables that are not libjpeg's, this photograph's or another's.
+
+        None where four other photographs have none either; the draw knows nothing of the label.
+        """
+        if rng.random() >= FOUND_TABLES:
+            return None
+        for candidate in (photo, *(self._any_photo(rng) for _ in range(4))):
+            saved = candidate.saved()
+            if saved is not None and saved.tables is not None:
+                return saved
+        return None
+
     def _edit(
-        self, host: np.ndarray, labels: np.ndarray | None, photo: Photo, rng: np.random.Generator
+        self, host: np.ndarray, cut: edits.Cut, photo: Photo, saved: degrade.Jpeg | None, rng: np.random.Generator
     ) -> edits.Made | None:
         """One edit that changes something, of up to six tries; None otherwise."""
         config = self.config
@@ -208,7 +224,7 @@ class Forge:
         for _ in range(6):
             made: edits.Made | None
             if same_content:
-                made = edits.same_content(histories.pick(config.same_content, rng), host, labels, config, rng)
+                made = edits.same_content(histories.pick(config.same_content, rng), host, cut.labels, config, rng)
             else:
                 operation = histories.pick(config.new_content, rng)
                 if operation == "splice":
@@ -219,9 +235,9 @@ class Forge:
                         donor = self._any_photo(rng, but=photo.group)
                     if donor.group == photo.group:
                         continue
-                    made = edits.splice(donor, host, config, rng, by_object=bool(by_object))
+                    made = edits.splice(donor, host, config, rng, by_object=bool(by_object), saved=saved)
                 else:
-                    made = edits.within_picture(operation, host, labels, config, rng)
+                    made = edits.within_picture(operation, host, cut.labels, config, rng)
             if made is not None and edits.changes_enough(host, made.edit):
                 return made
         return None

@@ -15,6 +15,8 @@ import numpy as np
 from data_tools.forge.config import FinishKind
 from fakeexplain.imaging import degrade
 
+SAME_SAVE = 0.2  # of the donors, where the host's last save is known
+
 Key = TypeVar("Key", bound=str)
 _SAMPLING: dict[degrade.Subsampling, float] = {"4:2:0": 0.65, "4:4:4": 0.25, "4:2:2": 0.1}
 _SHRINKING: dict[degrade.Interpolation, float] = {"area": 0.3, "bicubic": 0.3, "lanczos": 0.15, "bilinear": 0.25}
@@ -49,26 +51,43 @@ def sensor(rng: np.random.Generator) -> degrade.Sensor:
     )
 
 
-def capture(rng: np.random.Generator, shrunk: bool) -> list[degrade.Step]:
-    """What came before the edit. `shrunk` pictures lost their camera's traces and mostly are given new ones."""
+def capture(rng: np.random.Generator, shrunk: bool, found: degrade.Jpeg | None = None) -> list[degrade.Step]:
+    """What came before the edit. `shrunk` pictures lost their camera's traces and mostly are given new ones.
+
+    Args:
+        found: a save with a camera's or program's own tables, used in place of libjpeg's where the picture is saved.
+    """
     steps: list[degrade.Step] = []
     if shrunk and rng.random() < 0.6:
         steps.append(sensor(rng))
         if rng.random() < 0.3:
             steps.append(degrade.Sharpen(amount=round(float(rng.uniform(0.2, 0.8)), 3)))
     if rng.random() < (0.65 if shrunk else 0.35):
-        steps.append(jpeg(rng, 60, 98))
+        steps.append(found or jpeg(rng, 60, 98))
     return steps
 
 
-def donor_capture(rng: np.random.Generator, shrunk: bool, origin: tuple[int, int]) -> list[degrade.Step]:
-    """A donor's history. Its grid lies anywhere: `origin` is where (x, y) the donor's frame begins in the host's."""
+def donor_capture(
+    rng: np.random.Generator, shrunk: bool, origin: tuple[int, int], saved: degrade.Jpeg | None
+) -> list[degrade.Step]:
+    """A donor's history.
+
+    Args:
+        origin: where (x, y) the donor's frame begins in the host's. The donor's grid lies anywhere.
+        saved: the host's last save, grid offset in the host's frame. A fifth of the donors was saved like that, half
+            of them on the host's grid.
+    """
     steps: list[degrade.Step] = []
     if shrunk and rng.random() < 0.5:
         steps.append(sensor(rng))
-    if rng.random() < 0.6:
-        grid = (int(rng.integers(8)), int(rng.integers(8)))
-        steps.append(jpeg(rng, 60, 98, offset=((grid[0] - origin[0]) % 8, (grid[1] - origin[1]) % 8)))
+    grid = (int(rng.integers(8)), int(rng.integers(8)))
+    offset = ((grid[0] - origin[0]) % 8, (grid[1] - origin[1]) % 8)
+    if saved is not None and rng.random() < SAME_SAVE:
+        if rng.random() < 0.5:
+            offset = ((saved.offset[0] - origin[0]) % 8, (saved.offset[1] - origin[1]) % 8)
+        steps.append(saved.model_copy(update={"offset": offset}))
+    elif rng.random() < 0.6:
+        steps.append(jpeg(rng, 60, 98, offset=offset))
     if rng.random() < 0.15:
         steps.append(degrade.Noise(sigma=round(float(rng.uniform(0.5, 4.0)), 3), seed=seed_of(rng)))
     return steps
@@ -131,20 +150,28 @@ def finish_scale(kind: FinishKind, rng: np.random.Generator) -> float:
 
 
 def finish_steps(
-    kind: FinishKind, before: tuple[int, int], after: tuple[int, int], rng: np.random.Generator
+    kind: FinishKind,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    rng: np.random.Generator,
+    found: degrade.Jpeg | None = None,
 ) -> list[degrade.Step]:
-    """The finishing chain from a picture of `before` (width, height) to one of `after`."""
+    """The finishing chain from a picture of `before` (width, height) to one of `after`.
+
+    Args:
+        found: the save of `jpeg` and `resize_jpeg`, with a camera's or program's own tables; None: libjpeg's.
+    """
     steps: list[degrade.Step] = []
     method = "bilinear" if kind == "screenshot" else pick(_SHRINKING, rng)
     resized: list[degrade.Step] = []
     if after != before:
         resized = [degrade.Resize(width=after[0], height=after[1], method=method)]
     if kind == "jpeg":
-        steps.append(jpeg(rng, 50, 98))
+        steps.append(found or jpeg(rng, 50, 98))
     elif kind == "webp":
         steps.append(degrade.WebP(quality=int(rng.integers(55, 96))))
     elif kind == "resize_jpeg":
-        steps += [*resized, jpeg(rng, 50, 98)]
+        steps += [*resized, found or jpeg(rng, 50, 98)]
     elif kind == "screenshot":
         steps += resized
         if rng.random() < 0.4:

@@ -4,8 +4,8 @@ All functions are pure: they leave their arguments alone and draw randomness fro
 holds for every edit: where `edit.mask` is False, `edit.image` equals the host bit for bit. With a feather the mask is
 where alpha > 0.
 
-Deliberately left out: choosing operations and parameters (`forge.py`), global processing and files (`imaging.degrade`),
-learnt generators.
+Deliberately left out: how edges are blended (`blending.py`), choosing operations and parameters (`edits.py`), global
+processing and files (`imaging.degrade`), learnt generators.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from data_tools.forge import patchmatch
+from data_tools.forge.blending import Blend, composite, membrane
 from data_tools.forge.regions import padded_box
 from fakeexplain.imaging import degrade
 
@@ -30,7 +32,8 @@ class Edit:
         mask: bool HxW, the edited pixels (some may by chance keep their value).
         operation: machine name.
         parameters: JSON scalars.
-        donor_mask: bool HxW, where in the *host* the pasted pixels came from (copy-move, exemplar fill), else None.
+        donor_mask: bool HxW, where in the *host* the pasted pixels came from (copy-move, exemplar and
+            content-aware fill), else None.
     """
 
     image: np.ndarray
@@ -38,29 +41,6 @@ class Edit:
     operation: str
     parameters: dict[str, Any] = field(default_factory=dict)
     donor_mask: np.ndarray | None = None
-
-
-def alpha_of(mask: np.ndarray, feather: float) -> np.ndarray:
-    """float32 HxW in [0, 1], positive exactly on the mask, rising to 1 within `feather` pixels inwards."""
-    if feather <= 0:
-        return mask.astype(np.float32)
-    # A border of zeros would make the frame's own edge an edge of the mask, hence no padding here.
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    return np.minimum(distance / np.float32(feather + 1.0), 1.0).astype(np.float32)
-
-
-def composite(host: np.ndarray, patch: np.ndarray, mask: np.ndarray, feather: float = 0.0) -> np.ndarray:
-    """`patch` over `host` where the mask is; all uint8 HxWx3 of one size."""
-    out = host.copy()
-    if feather <= 0:
-        out[mask] = patch[mask]
-        return out
-    x0, y0, x1, y1 = padded_box(mask, 1)
-    view = np.s_[y0:y1, x0:x1]
-    alpha = alpha_of(mask[view], feather)[..., None]
-    below, above = host[view].astype(np.float32), patch[view].astype(np.float32)
-    out[view] = np.clip(np.rint(below + alpha * (above - below)), 0, 255).astype(np.uint8)
-    return out
 
 
 def _process_box(
@@ -77,21 +57,45 @@ def _process_box(
 # --- content from elsewhere -----------------------------------------------------------------------------------------
 
 
-def transfer_colour(donor: np.ndarray, host: np.ndarray, strength: float) -> np.ndarray:
-    """Moves mean and spread of the donor's Lab channels towards the host's (Reinhard et al. 2001), by `strength`
-    in 0..1."""
+def transfer_colour(
+    donor: np.ndarray,
+    host: np.ndarray,
+    strength: float,
+    *,
+    donor_mask: np.ndarray | None = None,
+    host_mask: np.ndarray | None = None,
+    light_only: bool = False,
+) -> np.ndarray:
+    """Moves mean and spread of the donor's Lab channels towards the host's (Reinhard et al. 2001).
+
+    Args:
+        donor, host: uint8 HxWx3, of any two sizes.
+        strength: 0 (nothing) to 1 (all the way).
+        donor_mask, host_mask: bool, pixels of each that are measured (say, an object and its new surroundings);
+            None: all.
+        light_only: brightness and contrast alone; colours stay the donor's.
+
+    Returns:
+        uint8 of the donor's size, all of it changed.
+    """
     source = cv2.cvtColor(donor, cv2.COLOR_RGB2LAB).astype(np.float32)
     target = cv2.cvtColor(host, cv2.COLOR_RGB2LAB).astype(np.float32)
-    mean, spread = source.mean((0, 1)), source.std((0, 1)) + 1.0
-    gain = np.clip((target.std((0, 1)) + 1.0) / spread, 0.5, 2.0)
-    matched = (source - mean) * gain + target.mean((0, 1))
-    blended = np.clip(np.rint(source + strength * (matched - source)), 0, 255).astype(np.uint8)
+    seen = source.reshape(-1, 3) if donor_mask is None else source[donor_mask]
+    wanted = target.reshape(-1, 3) if host_mask is None else target[host_mask]
+    gain = np.clip((wanted.std(axis=0) + 1.0) / (seen.std(axis=0) + 1.0), 0.5, 2.0)
+    change = (source - seen.mean(axis=0)) * gain + wanted.mean(axis=0) - source
+    if light_only:
+        change[..., 1:] = 0.0
+    blended = np.clip(np.rint(source + strength * change), 0, 255).astype(np.uint8)
     return cv2.cvtColor(blended, cv2.COLOR_LAB2RGB)
 
 
-def splice(host: np.ndarray, mask: np.ndarray, patch: np.ndarray, *, feather: float = 0.0) -> Edit:
+def splice(
+    host: np.ndarray, mask: np.ndarray, patch: np.ndarray, *, feather: float = 0.0, blend: Blend = "alpha"
+) -> Edit:
     """Pixels of another photograph; `patch` is uint8 of the host's size, its history already behind it."""
-    return Edit(composite(host, patch, mask, feather), mask, "splice", {"feather": feather})
+    image = composite(host, patch, mask, feather, blend)
+    return Edit(image, mask, "splice", {"feather": feather, "blend": blend})
 
 
 def _affine(mask: np.ndarray, angle: float, scale: float, mirror: bool, shift: tuple[float, float]) -> np.ndarray:
@@ -128,6 +132,7 @@ def copy_move(
     scale: float = 1.0,
     mirror: bool = False,
     feather: float = 0.0,
+    blend: Blend = "alpha",
 ) -> Edit | None:
     """Copies the pixels under `source_mask` to another place of the same picture.
 
@@ -138,6 +143,7 @@ def copy_move(
         scale: size of the copy over size of the source.
         mirror: flip left-right before rotating.
         feather: pixels of soft edge, inside the copy.
+        blend: see `blending.composite`.
 
     Returns:
         Edit whose mask is the copy and whose donor_mask is the source less what the copy covers, or None when copy and
@@ -156,6 +162,8 @@ def copy_move(
     height, width = source_mask.shape
     if angle == 0.0 and scale == 1.0 and not mirror:
         mask, patch = _move(source_mask, shift), _move(host, shift)
+        nothing = ~_move(np.ones(mask.shape, dtype=bool), shift)
+        patch[nothing] = host[nothing]
         reached = _move(mask, (-shift[0], -shift[1]))
     else:
         mask = _warp_mask(source_mask, forward)
@@ -163,9 +171,17 @@ def copy_move(
         reached = _warp_mask(mask, forward, inverse=True)
     if not mask.any() or (mask & source_mask).sum() > 0.2 * mask.sum():
         return None
-    parameters = {"dx": shift[0], "dy": shift[1], "angle": angle, "scale": scale, "mirror": mirror, "feather": feather}
+    parameters: dict[str, Any] = {
+        "dx": shift[0],
+        "dy": shift[1],
+        "angle": angle,
+        "scale": scale,
+        "mirror": mirror,
+        "feather": feather,
+    }
+    parameters["blend"] = blend
     donor_mask = source_mask & reached & ~mask
-    return Edit(composite(host, patch, mask, feather), mask, "copy_move", parameters, donor_mask)
+    return Edit(composite(host, patch, mask, feather, blend), mask, "copy_move", parameters, donor_mask)
 
 
 def _warp_mask(mask: np.ndarray, forward: np.ndarray, inverse: bool = False) -> np.ndarray:
@@ -209,27 +225,6 @@ def remove_by_diffusion(host: np.ndarray, mask: np.ndarray, method: Literal["tel
     out = host.copy()
     out[view][mask[view]] = filled[mask[view]]
     return Edit(out, mask, "removal_diffusion", {"method": method, "reduced": round(factor, 3)})
-
-
-def membrane(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Smooth continuation of `difference` (float32 HxWxC) from where `known` (bool HxW) into the rest.
-
-    Push-pull over a pyramid: averages of known values are handed down to the finer level wherever that knows nothing.
-    It stands in for the Laplace equation of Poisson blending at a fraction of its time.
-    """
-    weights = known.astype(np.float32)
-    values = difference * weights[..., None]
-    levels: list[tuple[np.ndarray, np.ndarray]] = [(values, weights)]
-    while min(levels[-1][1].shape) > 2:
-        v, w = levels[-1]
-        levels.append((cv2.pyrDown(v), cv2.pyrDown(w)))
-    v, w = levels[-1]
-    coarse = v / np.maximum(w, 1e-6)[..., None]
-    for v, w in reversed(levels[:-1]):
-        up = cv2.pyrUp(coarse, dstsize=v.shape[1::-1])
-        trust = np.minimum(w * 4, 1.0)[..., None]  # a pixel that saw a quarter of known ones believes itself
-        coarse = trust * v / np.maximum(w, 1e-6)[..., None] + (1 - trust) * up
-    return coarse
 
 
 def remove_by_exemplar(host: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Edit | None:
@@ -283,6 +278,38 @@ def remove_by_exemplar(host: np.ndarray, mask: np.ndarray, rng: np.random.Genera
     # No feather: it would let the removed content shine through along the rim; the membrane has closed the seam.
     parameters = {"dx": -ox, "dy": -oy}
     return Edit(composite(host, patch, mask), mask, "removal_exemplar", parameters, donor_mask)
+
+
+def remove_by_patchmatch(host: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Edit | None:
+    """Content-aware fill: many small patches of the surroundings, see `patchmatch`.
+
+    Where neighbours took neighbouring sources, whole pieces were copied. If that holds for most of the hole,
+    `donor_mask` names those pieces (less what the hole covers); otherwise the filling has no source worth naming.
+
+    Returns:
+        None when too little is known around the hole.
+    """
+    filled = patchmatch.fill(host, mask, rng)
+    if filled is None:
+        return None
+    rows, columns = np.nonzero(mask)
+    shift = filled.sources - np.stack(np.meshgrid(np.arange(mask.shape[1]), np.arange(mask.shape[0])), axis=-1)
+    agree = np.zeros(mask.shape, np.uint8)
+    for axis in (0, 1):
+        same = (np.diff(shift, axis=axis) == 0).all(axis=2)
+        head, tail = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        agree[head] += same & mask[head] & mask[tail]
+        agree[tail] += same & mask[head] & mask[tail]
+    whole = agree[rows, columns] >= 3
+    coherence = float(whole.mean())
+    donor_mask = None
+    if coherence >= 0.5:
+        x, y = filled.sources[rows[whole], columns[whole]].T
+        taken = np.zeros(mask.shape, np.uint8)
+        taken[y, x] = 1
+        donor_mask = cv2.morphologyEx(taken, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(bool) & ~mask
+    parameters = {"coherence": round(coherence, 3)}
+    return Edit(filled.image, mask, "removal_patchmatch", parameters, donor_mask)
 
 
 # --- same content, processed again ----------------------------------------------------------------------------------

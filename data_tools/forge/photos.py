@@ -11,18 +11,23 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from PIL import Image
 
 from data_tools.forge.config import ForgeConfig
 from fakeexplain.errors import SettingsError, SourceError
+from fakeexplain.imaging import degrade
+from fakeexplain.imaging.jpeg import STANDARD_CHROMA, parse_jpeg, scaled_table
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 CAMERA_SOURCES = ("metadata_extractor", "exif_samples")
 # Sources whose stated terms allow any use of what is made from them.
 PERMISSIVE_SOURCES = ("metadata_extractor", "wallpapers", "osie", "azure")
+_HEADER = 1 << 18  # bytes; tables further back than that are not looked for
 _CROP = re.compile(r"_\d$")
 
 
@@ -67,6 +72,13 @@ class Photo:
         except (OSError, ValueError, SyntaxError) as error:
             raise SourceError(f"{self.path}: cannot be decoded ({error}); take it out of the folder") from None
 
+    def saved(self) -> degrade.Jpeg | None:
+        """How the file was saved: quality, chroma sampling, and its tables where they are not libjpeg's.
+
+        None for files that are no JPEG, are under quality 50, are grey, or have tables that no baseline file can hold.
+        """
+        return _saved(self.path)
+
     def read_labels(self) -> np.ndarray | None:
         """uint8 HxW category ids, or None where there are none or they are of another size."""
         if self.labels_path is None:
@@ -74,6 +86,27 @@ class Photo:
         with Image.open(self.labels_path) as image:
             labels = np.array(image.convert("L"))
         return labels if labels.shape == (self.height, self.width) else None
+
+
+@lru_cache(maxsize=8192)  # a look at a header takes as long as a tenth of a sample, and a photograph is met often
+def _saved(path: Path) -> degrade.Jpeg | None:
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return None
+    with path.open("rb") as file:
+        facts = parse_jpeg(file.read(_HEADER))
+    if facts is None or facts.quality < 50 or len(facts.component_tables) != 3:
+        return None
+    luma, chroma = facts.luma_table, facts.tables.get(facts.component_tables[1])
+    if chroma is None or max(luma.max(), chroma.max()) > 255 or min(luma.min(), chroma.min()) < 1:
+        return None
+    standard = facts.quality_exact and np.array_equal(chroma, scaled_table(facts.quality, STANDARD_CHROMA))
+    tables = None if standard else (tuple(luma.ravel().tolist()), tuple(chroma.ravel().tolist()))
+    sampling = facts.subsampling
+    return degrade.Jpeg(
+        quality=facts.quality,
+        subsampling=sampling if sampling in get_args(degrade.Subsampling) else "4:2:0",  # type: ignore[arg-type]
+        tables=tables,
+    )
 
 
 def group_of(stem: str) -> str:
@@ -108,14 +141,17 @@ def list_photos(folder: Path, size: int, config: ForgeConfig) -> list[Photo]:
     """The usable photographs of a folder in the order of their names.
 
     Files that cannot be opened and pictures under 64 pixels are left out. Object labels are looked for in
-    ../object_masks/<stem>.png.
+    `config.labels_dir`, or in ../object_masks, as <stem>.png.
 
     Raises:
-        SettingsError: no folder, or nothing usable in it.
+        SettingsError: no folder, no folder of labels where one is named, or nothing usable.
     """
     if not folder.is_dir():
         raise SettingsError(f"{folder}: no such folder; --photos wants a folder of photographs")
-    table, labels = _table(folder), folder.parent / "object_masks"
+    labels = folder.parent / "object_masks" if config.labels_dir is None else Path(config.labels_dir)
+    if config.labels_dir is not None and not labels.is_dir():
+        raise SettingsError(f"labels_dir {labels}: no such folder; `sam-proposals` writes one")
+    table = _table(folder)
     photos: list[Photo] = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES:

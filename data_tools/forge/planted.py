@@ -85,7 +85,7 @@ def plant(
         first = int(rng.integers(75, 93) if kind == "foreign_grid" else rng.integers(55, 81))
         step = degrade.Jpeg(quality=first)
         host = step.apply(rgb)
-        history.append({"on": "host", **step.model_dump(mode="json")})
+        history.append({"on": "host", **step.model_dump(mode="json", exclude_none=True)})
         edit = _from_elsewhere(kind, rgb, host, donor, size, rng, history)
     elif kind == "noise":
         mask = _blob(height, width, size, rng)
@@ -134,7 +134,9 @@ def _from_elsewhere(
         offset = ((grid % 8 - x0) % 8, (grid // 8 - y0) % 8)
         step = degrade.Jpeg(quality=int(rng.integers(70, 91)), offset=offset)
         piece = step.apply(piece)
-        history.append({"on": "donor", **step.model_dump(mode="json"), "offset": [grid % 8, grid // 8]})
+        history.append(
+            {"on": "donor", **step.model_dump(mode="json", exclude_none=True), "offset": [grid % 8, grid // 8]}
+        )
     patch = host.copy()
     patch[y0:y1, x0:x1] = piece
     return operations.splice(host, mask, patch)

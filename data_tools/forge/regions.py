@@ -3,7 +3,8 @@
 Every function draws from the numpy Generator it is given and from nothing else, so a seed reproduces its masks.
 A shape is drawn for a wanted area and is moved so that it lies fully or partly inside; the part outside is lost.
 
-Deliberately left out: learnt proposals (segmentation networks). Masks made elsewhere enter through `object_region`.
+Deliberately left out: learnt proposals (segmentation networks). Masks made elsewhere (people's, or those of
+`proposals.py`) enter through `object_region`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from fakeexplain.imaging.regions import box_of_mask, mask_of_box
 
@@ -169,7 +171,7 @@ def object_region(
     """One connected object of a label picture.
 
     Args:
-        labels: uint8 HxW, pixel = category id, 0 = background.
+        labels: uint8 HxW, pixel = category id or number of a proposal, 0 = background.
         minimum: pixels that it must have.
         uncut: leave out what the frame cuts off (more than a twentieth of a square's outline lies on the frame):
             pasted elsewhere, the straight edge would show.
@@ -177,16 +179,37 @@ def object_region(
     Returns:
         bool HxW, or None when no connected piece of one category qualifies.
     """
-    pieces: list[np.ndarray] = []
-    for category in np.unique(labels[labels > 0]):
-        count, components, stats, _ = cv2.connectedComponentsWithStats((labels == category).astype(np.uint8))
+    height, width = labels.shape
+    pieces: list[tuple[int, tuple[slice, slice], int]] = []
+    for category, box in enumerate(find_objects(labels), start=1):
+        if box is None:
+            continue
+        part = (labels[box] == category).astype(np.uint8)
+        count, components, stats, _ = cv2.connectedComponentsWithStats(part)
+        rows, columns = box
+        edges = [
+            line
+            for touches, line in (
+                (rows.start == 0, components[0]),
+                (rows.stop == height, components[-1]),
+                (columns.start == 0, components[:, 0]),
+                (columns.stop == width, components[:, -1]),
+            )
+            if touches
+        ]
         for i in range(1, count):
             size = int(stats[i, cv2.CC_STAT_AREA])
-            piece = components == i
-            on_frame = piece[0].sum() + piece[-1].sum() + piece[:, 0].sum() + piece[:, -1].sum()
-            if size >= minimum and not (uncut and on_frame > 0.2 * np.sqrt(size)):
-                pieces.append(piece)
-    return pieces[int(rng.integers(len(pieces)))] if pieces else None
+            if size < minimum:
+                continue
+            on_frame = sum(int((line == i).sum()) for line in edges)
+            if not (uncut and on_frame > 0.2 * np.sqrt(size)):
+                pieces.append((category, box, i))
+    if not pieces:
+        return None
+    category, box, i = pieces[int(rng.integers(len(pieces)))]
+    mask = np.zeros(labels.shape, dtype=bool)
+    mask[box] = cv2.connectedComponentsWithStats((labels[box] == category).astype(np.uint8))[1] == i
+    return mask
 
 
 def draw_region(

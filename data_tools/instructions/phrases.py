@@ -352,6 +352,7 @@ OPERATION_PHRASES: dict[str, tuple[str, ...]] = {
     "copy_move": ("was copied within the picture", "was cloned from another place of this picture"),
     "removal_diffusion": ("was filled in from its border", "was painted over from its surroundings"),
     "removal_exemplar": ("was filled in with patches of the surroundings", "was covered with nearby texture"),
+    "removal_patchmatch": ("was closed by a content-aware fill", "was put together from small patches nearby"),
     "resample": ("was resampled in place", "was rescaled a little in place"),
     "blur": ("was blurred", "was softened by a blur"),
     "median": ("was smoothed by a median filter", "went through a median filter"),
@@ -362,7 +363,7 @@ OPERATION_PHRASES: dict[str, tuple[str, ...]] = {
     "jpeg_ghost": ("was saved as JPEG on its own", "went through a JPEG save of its own"),
     "foreign_grid": ("was saved on a JPEG grid of its own", "carries a JPEG grid of its own"),
 }
-_FILLED = ("removal_diffusion", "removal_exemplar")
+_FILLED = ("removal_diffusion", "removal_exemplar", "removal_patchmatch")
 _SMOOTHED = ("blur", "median", "denoise")
 # Which operations a trace can be said to fit; anything else is not claimed.
 TRACE_OPERATIONS: dict[str, frozenset[str]] = {

@@ -37,7 +37,10 @@ CONFIG = ForgeConfig(
     global_share=0.25,
     area_low=0.008,
     area_high=0.35,
-    new_content={"splice": 0.45, "copy_move": 0.38, "removal_diffusion": 0.08, "removal_exemplar": 0.09},
+    new_content={
+        **{"splice": 0.45, "copy_move": 0.38},
+        **{"removal_diffusion": 0.05, "removal_exemplar": 0.05, "removal_patchmatch": 0.07},
+    },
     finishes={
         **{"none": 0.4, "jpeg": 0.32, "resize_jpeg": 0.06, "social": 0.06, "social_twice": 0.02, "webp": 0.03},
         **{"screenshot": 0.04, "noise": 0.03, "blur": 0.04},

@@ -24,6 +24,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
+Tables = tuple[tuple[int, ...], tuple[int, ...]]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "area"]
 
 _PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
@@ -37,12 +38,24 @@ _CV2_INTERPOLATION = {
 
 
 def encode_jpeg(
-    rgb: np.ndarray, quality: int, *, subsampling: Subsampling = "4:2:0", progressive: bool = False
+    rgb: np.ndarray,
+    quality: int,
+    *,
+    subsampling: Subsampling = "4:2:0",
+    progressive: bool = False,
+    tables: Tables | None = None,
 ) -> bytes:
-    """Baseline or progressive JPEG with libjpeg's standard tables of `quality` (1..100)."""
+    """Baseline or progressive JPEG with libjpeg's standard tables of `quality` (1..100).
+
+    Args:
+        tables: quantisation tables (luma, chroma) in place of those of `quality`, each 64 values of 1..255 in natural
+            order: a camera's or an editor's.
+    """
+    # Pillow would scale given tables by the quality, so only one of the two is handed over.
+    quantisation = {"quality": quality} if tables is None else {"qtables": [list(table) for table in tables]}
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(
-        buffer, "JPEG", quality=quality, subsampling=_PILLOW_SUBSAMPLING[subsampling], progressive=progressive
+        buffer, "JPEG", subsampling=_PILLOW_SUBSAMPLING[subsampling], progressive=progressive, **quantisation
     )
     return buffer.getvalue()
 
@@ -78,12 +91,13 @@ def jpeg_round_trip(
     subsampling: Subsampling = "4:2:0",
     offset: tuple[int, int] = (0, 0),
     progressive: bool = False,
+    tables: Tables | None = None,
 ) -> np.ndarray:
     """Compresses and decompresses on a grid whose blocks begin at `offset` (x, y), each 0..7."""
     pad_x, pad_y = -offset[0] % 8, -offset[1] % 8
     if pad_x or pad_y:
         rgb = cv2.copyMakeBorder(rgb, pad_y, 0, pad_x, 0, cv2.BORDER_REPLICATE)
-    decoded = decode(encode_jpeg(rgb, quality, subsampling=subsampling, progressive=progressive))
+    decoded = decode(encode_jpeg(rgb, quality, subsampling=subsampling, progressive=progressive, tables=tables))
     return decoded[pad_y:, pad_x:]
 
 
@@ -152,18 +166,27 @@ class _Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Table = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=64, max_length=64)]
+
+
 class Jpeg(_Step):
-    """Save as JPEG and open again."""
+    """Save as JPEG and open again; with `tables`, `quality` only tells about how strong they are."""
 
     op: Literal["jpeg"] = "jpeg"
     quality: int = Field(ge=1, le=100)
     subsampling: Subsampling = "4:2:0"
     progressive: bool = False
     offset: tuple[int, int] = (0, 0)
+    tables: tuple[Table, Table] | None = None
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         return jpeg_round_trip(
-            rgb, self.quality, subsampling=self.subsampling, offset=self.offset, progressive=self.progressive
+            rgb,
+            self.quality,
+            subsampling=self.subsampling,
+            offset=self.offset,
+            progressive=self.progressive,
+            tables=self.tables,
         )
 
 
@@ -295,8 +318,8 @@ _chain_adapter: TypeAdapter[list[Step]] = TypeAdapter(list[Step])
 
 
 def chain_to_json(steps: Sequence[Step]) -> list[dict]:
-    """JSON-ready list; `chain_from_json` is its inverse."""
-    return _chain_adapter.dump_python(list(steps), mode="json")
+    """JSON-ready list without fields that are None; `chain_from_json` is its inverse."""
+    return _chain_adapter.dump_python(list(steps), mode="json", exclude_none=True)
 
 
 def chain_from_json(value: list[dict]) -> list[Step]:
@@ -344,7 +367,13 @@ def finish(rgb: np.ndarray, masks: Sequence[np.ndarray], steps: Sequence[Step]) 
     for step in steps:
         encoded, file_format = None, "PNG"
         if isinstance(step, Jpeg) and step.offset == (0, 0):
-            encoded = encode_jpeg(rgb, step.quality, subsampling=step.subsampling, progressive=step.progressive)
+            encoded = encode_jpeg(
+                rgb,
+                step.quality,
+                subsampling=step.subsampling,
+                progressive=step.progressive,
+                tables=step.tables,
+            )
             rgb, file_format = decode(encoded), "JPEG"
         elif isinstance(step, WebP):
             encoded = encode_webp(rgb, step.quality)

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from typer.testing import CliRunner
 
-from data_tools.forge import edits, operations, photos, regions, writer
+from data_tools.forge import blending, edits, operations, photos, regions, writer
 from data_tools.forge.__main__ import app
 from data_tools.forge.config import ForgeConfig
 from data_tools.forge.forge import Forge
@@ -129,6 +129,7 @@ def _all_edits(host, mask):
     yield operations.remove_by_diffusion(host, mask, "telea")
     yield operations.remove_by_diffusion(host, mask, "ns", side=24)
     yield operations.remove_by_exemplar(host, mask, rng)
+    yield operations.remove_by_patchmatch(host, mask, rng)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -147,10 +148,10 @@ def test_no_edit_touches_a_pixel_outside_its_mask(host, seed):
 
 def test_feather_is_positive_exactly_on_the_mask(mask):
     for feather in (0.0, 0.5, 5.0):
-        alpha = operations.alpha_of(mask, feather)
+        alpha = blending.alpha_of(mask, feather)
         assert np.array_equal(alpha > 0, mask)
         assert alpha.max() <= 1.0
-    assert operations.alpha_of(mask, 5.0)[mask].min() < 0.3
+    assert blending.alpha_of(mask, 5.0)[mask].min() < 0.3
 
 
 def test_exact_copy_is_the_shifted_source(host, mask):
@@ -172,7 +173,7 @@ def test_copy_onto_itself_is_refused(host, mask):
     assert operations.copy_move(host, mask, np.random.default_rng(0), shift=(2, 1)) is None
 
 
-@pytest.mark.parametrize("method", ["telea", "ns", "exemplar"])
+@pytest.mark.parametrize("method", ["telea", "ns", "exemplar", "patchmatch"])
 def test_removal_takes_the_object_away(method):
     rng = np.random.default_rng(0)
     scene = np.clip(np.linspace(90, 150, 200)[None, :, None] + rng.normal(0, 3, (160, 200, 3)), 0, 255).astype(np.uint8)
@@ -183,6 +184,8 @@ def test_removal_takes_the_object_away(method):
     if method == "exemplar":
         edit = operations.remove_by_exemplar(marked, hole, rng)
         assert edit.donor_mask.sum() == hole.sum()
+    elif method == "patchmatch":
+        edit = operations.remove_by_patchmatch(marked, hole, rng)
     else:
         edit = operations.remove_by_diffusion(marked, hole, method)
     assert np.abs(edit.image[hole].astype(float) - scene[hole]).mean() < 8
@@ -303,7 +306,7 @@ def test_shares_are_as_configured(samples):
     same = set(ForgeConfig().same_content)
     forged = [s for s in samples if s.label]
     assert sum(set(s.operations) <= same for s in forged) > 0.25 * len(forged)
-    assert {name for s in forged for name in s.operations} >= {"splice", "copy_move", "removal_exemplar", "blur"}
+    assert {name for s in forged for name in s.operations} >= {"splice", "copy_move", "removal_patchmatch", "blur"}
 
 
 def test_finish_does_not_give_the_label_away(samples):
