@@ -28,19 +28,8 @@ DEFAULT_MAX_MEGAPIXELS = 150.0
 MAX_FILE_BYTES = 2 << 30
 READABLE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "HEIF", "AVIF")
 SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".avif",
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff"),
+    *(".webp", ".bmp", ".gif", ".heic", ".heif", ".avif"),
 }
 
 _pillow_lock = threading.Lock()
@@ -181,22 +170,8 @@ class SourceImage:
             SourceError: missing, a folder, empty, unreadable, not an image, broken.
             ImageTooLargeError: more pixels than `max_megapixels`; decided from the header.
         """
-        path = Path(path)
-        label = printable(name if name is not None else str(path))
-        try:
-            size = path.stat().st_size
-            if path.is_dir():
-                raise SourceError(f"{label}: is a folder, wanted an image file; name the pictures in it or use the CLI")
-            if not path.is_file():
-                raise SourceError(f"{label}: is not a regular file, wanted an image file")
-            if size > MAX_FILE_BYTES:
-                raise SourceError(f"{label}: {size / 2**30:.1f} GiB, wanted at most {MAX_FILE_BYTES >> 30} GiB")
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise SourceError(f"{label}: no such file; check the path") from None
-        except (PermissionError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise SourceError(f"{label}: cannot be read ({reason}); check the path and its permissions") from None
+        label = printable(name if name is not None else str(Path(path)))
+        data = read_file(Path(path), label)
         return cls.from_bytes(data, name=label, max_megapixels=max_megapixels)
 
     @classmethod
@@ -212,6 +187,24 @@ class SourceImage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decode(data, sha256, name, max_megapixels)
+
+
+def read_file(path: Path, label: str) -> bytes:
+    """The bytes of a regular file of acceptable size. Raises SourceError, with `label` as the file's name."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise SourceError(f"{label}: is a folder, wanted an image file; name the pictures in it or use the CLI")
+        if not path.is_file():
+            raise SourceError(f"{label}: is not a regular file, wanted an image file")
+        if size > MAX_FILE_BYTES:
+            raise SourceError(f"{label}: {size / 2**30:.1f} GiB, wanted at most {MAX_FILE_BYTES >> 30} GiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SourceError(f"{label}: no such file; check the path") from None
+    except (PermissionError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{label}: cannot be read ({reason}); check the path and its permissions") from None
 
 
 def printable(text: str, limit: int = 1024) -> str:
@@ -274,11 +267,15 @@ def _decode_16_bit(data: bytes, name: str) -> np.ndarray:
     """16-bit samples through OpenCV, for Pillow drops the low byte of RGB silently: uint8 HxWx3, rounded."""
     try:
         array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
         array = None
     if array is None or array.dtype != np.uint16:
         raise UnsupportedImageError(f"{name}: 16-bit image of a layout that is not read; convert it to 16-bit RGB PNG")
-    eight = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    eight = np.empty(array.shape, np.uint8)
+    for top in range(0, len(array), 256):  # in strips: a wider copy of the whole would double the peak
+        eight[top : top + 256] = (array[top : top + 256].astype(np.uint32) + 128) // 257
     if eight.ndim == 2:
         return np.repeat(eight[..., None], 3, axis=2)
     return np.ascontiguousarray(eight[..., 2::-1])

@@ -1,7 +1,7 @@
 """What the file says about itself, as evidence records: camera, programs, dates, size, preview, tables, trailing data.
 
 Facts only, no NFA: anybody can write or strip metadata, so nothing here counts for the verdict. Reading and parsing
-live in `provenance`. Left out on purpose: validating Content Credentials (only their presence is announced), ICC
+live in `provenance`, the wording of what it finds on the file's history in `_history_facts`. Left out on purpose: ICC
 profiles, and any judgement. Strings come cleaned but are still data: whoever renders them has to escape them.
 """
 
@@ -11,47 +11,72 @@ from typing import Any, ClassVar
 
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
+from fakeexplain.instruments._history_facts import (
+    Fact,
+    credentials_facts,
+    generator_facts,
+    history_facts,
+    maker_note_facts,
+    order_facts,
+)
 from fakeexplain.instruments.base import Instrument
-from fakeexplain.provenance.blocks import MetadataBlocks, read_blocks
+from fakeexplain.provenance.blocks import MetadataBlocks
+from fakeexplain.provenance.c2pa import Credentials
 from fakeexplain.provenance.container import TRAILER_SIGNATURES, trailer
 from fakeexplain.provenance.dates import date_conflicts
 from fakeexplain.provenance.exif import degrees_of
 from fakeexplain.provenance.jpeg_tables import describe_tables
 from fakeexplain.provenance.programs import EDITOR_PATTERNS, GENERATOR_CHUNKS, GENERATORS, software_fields
+from fakeexplain.provenance.reading import Provenance, read_provenance
 from fakeexplain.provenance.text import clean_text
-from fakeexplain.provenance.thumbnail import SAME_PICTURE, compare_thumbnail
+from fakeexplain.provenance.thumbnail import SAME_PICTURE
 from fakeexplain.records import Evidence, Region
 
 
 class Metadata(Instrument):
-    """Facts and contradictions in what the file says about itself; never counts for the verdict."""
+    """Facts and contradictions in what the file says about itself; never counts for the verdict.
+
+    Args:
+        trust_anchors: certificates whose Content Credentials are called trusted, PEM; "" trusts nobody.
+    """
 
     name: ClassVar[str] = "metadata"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     title: ClassVar[str] = "File and metadata"
     needs: ClassVar[str] = "nothing; a file without metadata is a fact too"
     measures: ClassVar[str] = "what the file says about its camera, programs, dates and structure"
     localizes: ClassVar[bool] = False
 
+    def __init__(self, trust_anchors: str = "") -> None:
+        self.trust_anchors = trust_anchors
+
     def examine(self, source: SourceImage) -> list[Evidence]:
-        """At most 13 records, all of kind `fact`. Never raises on a `SourceImage`."""
-        blocks = read_blocks(source)
+        """At most 22 records, all of kind `fact`. Never raises on a `SourceImage`."""
+        found = read_provenance(source, self.trust_anchors)
+        blocks = found.blocks
         records = [
-            *self._programs(blocks),
+            *self._programs(blocks, found),
             *self._contradictions(source, blocks),
-            *self._thumbnail(source, blocks),
-            *self._file(source, blocks),
+            *self._previews(found),
+            *self._file(source),
+            *map(self._record, maker_note_facts(blocks)),
+            *map(self._record, order_facts(source.jpeg)),
+            *map(self._record, credentials_facts(found.credentials)),
         ]
         if blocks.any():
-            return [self._camera(source, blocks), *records]
+            return [self._camera(source, blocks, found.credentials), *records]
         missing = self._fact(
             "no_metadata",
             "metadata blocks (EXIF, XMP, IPTC, comments)",
             value=0,
             reference_text="most services strip metadata from every picture, so their absence says nothing",
             limits=("sharing services and messengers, which strip metadata", "screenshots and scans"),
+            details={"content_credentials": found.credentials.state},
         )
         return [missing, *records]
+
+    def _record(self, fact: Fact) -> Evidence:
+        return Evidence(instrument=self.name, instrument_version=self.version, kind="fact", **vars(fact))
 
     def _fact(
         self,
@@ -81,13 +106,17 @@ class Metadata(Instrument):
             details=details or {},
         )
 
-    def _camera(self, source: SourceImage, blocks: MetadataBlocks) -> Evidence:
+    def _camera(self, source: SourceImage, blocks: MetadataBlocks, credentials: Credentials) -> Evidence:
         details: dict[str, Any] = dict(blocks.exif)
         if blocks.lens:
             details["Lens"] = blocks.lens
         details.update({f"IPTC {name}": text for name, text in blocks.iptc.items()})
         details.update({f"text {name}": text for name, text in blocks.texts.items()})
         details.update({f"XMP {name}": texts[0] for name, texts in blocks.xmp.items() if texts})
+        if blocks.maker_note is not None:
+            details.update(blocks.maker_note.details())
+        details.update({f"Photoshop {name}": value for name, value in blocks.photoshop.items()})
+        details["content_credentials"] = credentials.state
         details["orientation_applied"] = source.orientation
         details["gps_present"] = bool(blocks.gps)
         latitude = degrees_of(blocks.gps.get(2), blocks.gps.get(1))
@@ -105,20 +134,14 @@ class Metadata(Instrument):
             details=details,
         )
 
-    def _programs(self, blocks: MetadataBlocks) -> list[Evidence]:
+    def _programs(self, blocks: MetadataBlocks, found: Provenance) -> list[Evidence]:
         records, fields = [], software_fields(blocks)
         traces: list[list[str]] = []
         for kind, pattern in EDITOR_PATTERNS.items():
             traces += [[where, text, kind] for where, text in fields if pattern.search(text)]
-        own = [i for i in blocks.photoshop_ids if i not in (0x0404, 0x0425)]  # IPTC, which others write in the same box
-        if own:
-            traces.append(
-                [
-                    "the file structure",
-                    f"{len(own)} Photoshop resource blocks",
-                    "Photoshop or a program that writes alike",
-                ]
-            )
+        if blocks.photoshop_ids:
+            words = f"{len(blocks.photoshop_ids)} Photoshop resource blocks"
+            traces.append(["the file structure", words, "Photoshop or a program that writes alike"])
         if traces:
             records.append(
                 self._fact(
@@ -130,38 +153,10 @@ class Metadata(Instrument):
                     details={"traces": traces[:20]},
                 )
             )
-        actions = blocks.xmp.get("action", [])
-        if actions:
-            records.append(
-                self._fact(
-                    "edit_history",
-                    "steps in the editing history (XMP)",
-                    value=len(actions),
-                    reference_text="steps are named by kind (opened, converted, saved), not by what was changed",
-                    limits=("plain conversion and saving",),
-                    details={
-                        "actions": actions[:30],
-                        "when": blocks.xmp.get("when", [])[:30],
-                        "programs": list(dict.fromkeys(blocks.xmp.get("softwareAgent", [])))[:10],
-                    },
-                )
-            )
         generated = [[where, text] for where, text in fields if GENERATORS.search(text)]
         generated += [[f"text chunk {key}", blocks.texts[key]] for key in GENERATOR_CHUNKS if key in blocks.texts]
-        comment = str(blocks.exif.get("UserComment", ""))
-        if "Steps: " in comment and "Sampler: " in comment:
-            generated.append(["EXIF UserComment", comment])
-        if generated:
-            records.append(
-                self._fact(
-                    "generator_text",
-                    "text that image generators leave in their files",
-                    value=generated[0][1],
-                    reference_text=f"found in {generated[0][0]}",
-                    limits=("text copied from another file", "a generator used for a small retouch only"),
-                    details={"traces": generated[:10]},
-                )
-            )
+        records += map(self._record, history_facts(blocks))
+        records += map(self._record, generator_facts(found.generators, generated))
         return records
 
     def _contradictions(self, source: SourceImage, blocks: MetadataBlocks) -> list[Evidence]:
@@ -212,38 +207,35 @@ class Metadata(Instrument):
             )
         return records
 
-    def _thumbnail(self, source: SourceImage, blocks: MetadataBlocks) -> list[Evidence]:
-        if blocks.thumbnail is None:
-            return []
-        result = compare_thumbnail(blocks.thumbnail, source)
-        if result is None:
-            return []
-        mask = result.pop("changed_mask")
-        quantity = "agreement of the embedded preview with the picture (correlation)"
-        other = result["correlation"] < SAME_PICTURE
-        if not other and mask is None:
-            trace, region = "thumbnail_match", None
-            text = "the preview shows the same picture"
-        elif other:
-            trace, region = "thumbnail_mismatch", None
-            text = "the preview shows another picture or another crop; the same picture gives 0.8 to 1"
-        else:
-            trace, region = "thumbnail_mismatch", region_of_mask(mask)
-            text = f"the preview shows something else here: {region.words}"
-        return [
-            self._fact(
-                trace,
-                quantity,
-                value=result["correlation"],
-                reference=SAME_PICTURE,
-                reference_text=text,
-                region=region,
-                limits=("cropping, borders or strong tone changes by a program that kept the old preview",),
-                details=result,
+    def _previews(self, found: Provenance) -> list[Evidence]:
+        records = []
+        for place, result in found.previews:
+            mask = result["changed_mask"]
+            other = result["correlation"] < SAME_PICTURE
+            if not other and mask is None:
+                trace, region = "thumbnail_match", None
+                text = "the preview shows the same picture"
+            elif other:
+                trace, region = "thumbnail_mismatch", None
+                text = "the preview shows another picture or another crop; the same picture gives 0.8 to 1"
+            else:
+                trace, region = "thumbnail_mismatch", region_of_mask(mask)
+                text = f"the preview shows something else here: {region.words}"
+            records.append(
+                self._fact(
+                    trace,
+                    f"agreement of the embedded preview ({place}) with the picture (correlation)",
+                    value=result["correlation"],
+                    reference=SAME_PICTURE,
+                    reference_text=text,
+                    region=region,
+                    limits=("cropping, borders or strong tone changes by a program that kept the old preview",),
+                    details={k: v for k, v in result.items() if k != "changed_mask"},
+                )
             )
-        ]
+        return records
 
-    def _file(self, source: SourceImage, blocks: MetadataBlocks) -> list[Evidence]:
+    def _file(self, source: SourceImage) -> list[Evidence]:
         records = []
         if source.jpeg is not None:
             segments = source.jpeg.segments
@@ -287,17 +279,6 @@ class Metadata(Instrument):
                     reference_text=", ".join(signatures) or "of no kind that is recognised",
                     limits=("cameras and phones that append previews, depth maps or short videos", "padding"),
                     details={"signatures": signatures, "announced_by_camera_index": announced},
-                )
-            )
-        if blocks.credentials:
-            records.append(
-                self._fact(
-                    "content_credentials_present",
-                    "Content Credentials (C2PA) in the file",
-                    value=True,
-                    reference_text=f"found as {blocks.credentials}; their signature is not checked here",
-                    limits=("credentials copied from another file",),
-                    details={"where": blocks.credentials},
                 )
             )
         return records

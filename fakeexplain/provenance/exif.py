@@ -1,6 +1,7 @@
 """EXIF: the structure walk that recognises broken blocks, then camera, dates, position, preview and lens.
 
-Left out on purpose: maker notes beyond the lens, interoperability entries, and any judgement of what is read.
+Left out on purpose: maker notes beyond the lens and their state (`maker_notes`), interoperability entries, and any
+judgement of what is read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from fakeexplain.provenance.text import MAX_BLOCK, MAX_TEXT, clean_text
+from fakeexplain.provenance.maker_notes import MakerNote, read_maker_note
+from fakeexplain.provenance.text import MAX_BLOCK, MAX_GENERATOR_TEXT, clean_text
 
 _MAKER_NOTE_BLOCK = 256 << 10  # bytes; maker notes are only read in blocks of the size cameras write
 
@@ -37,6 +39,8 @@ _EXIF_IFD = {
     0x8827: "ISO",
     0x9003: "DateTimeOriginal",
     0x9004: "DateTimeDigitized",
+    0x9010: "OffsetTime",
+    0x9011: "OffsetTimeOriginal",
     0x920A: "FocalLength",
     0x9286: "UserComment",
     0xA002: "PixelXDimension",
@@ -50,12 +54,17 @@ _EXIF_IFD = {
 
 @dataclass
 class ExifFacts:
-    """Everything read from one EXIF block, cleaned; `faults` are clauses on what is wrong with it."""
+    """Everything read from one EXIF block, cleaned; `faults` are clauses on what is wrong with it.
+
+    `comment` is the user comment in full length, where generators leave their prompts; `entries` has it shortened.
+    """
 
     entries: dict[str, Any] = field(default_factory=dict)
     gps: dict[int, Any] = field(default_factory=dict)
     thumbnail: bytes | None = None
     lens: str = ""
+    maker_note: MakerNote | None = None
+    comment: str = ""
     faults: list[str] = field(default_factory=list)
 
 
@@ -115,6 +124,8 @@ def read_exif(block: bytes) -> ExifFacts:
             _read_directories(block, facts)
     except Exception as error:  # Pillow raises whatever struct, int or seek raise on hostile blocks
         facts.faults.append(clean_text(error) or type(error).__name__)
+    if not faults:
+        facts.maker_note = read_maker_note(block, str(facts.entries.get("Make", "")))
     if not faults and "LensModel" not in facts.entries and len(block) <= _MAKER_NOTE_BLOCK:
         facts.lens = _maker_note_lens(block)
     return facts
@@ -128,6 +139,8 @@ def _read_directories(block: bytes, facts: ExifFacts) -> None:
         for tag, name in names.items():
             if table.get(tag) is not None:
                 facts.entries[name] = _exif_value(table[tag], name)
+    if isinstance(sub.get(0x9286), bytes):
+        facts.comment = _user_comment(sub[0x9286])
     facts.gps = dict(exif.get_ifd(0x8825))
     first = exif.get_ifd(-1)  # Pillow's number for IFD1, the thumbnail's directory
     start, size = int(first.get(0x0201, 0)), int(first.get(0x0202, 0))
@@ -137,17 +150,21 @@ def _read_directories(block: bytes, facts: ExifFacts) -> None:
 
 def _exif_value(value: Any, name: str) -> Any:
     if name == "UserComment" and isinstance(value, bytes):
-        encoding = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "utf-8"}.get(value[:8], "latin-1")
-        body = value[8 : 8 + 8 * MAX_TEXT]
-        if encoding == "utf-16-be" and body[1:2] == b"\x00":
-            encoding = "utf-16-le"
-        return clean_text(body.decode(encoding, "replace").split("\x00", 1)[0])
+        return clean_text(_user_comment(value))
     if isinstance(value, tuple) and value and not isinstance(value[0], bytes | str):
         value = value[0]
     if isinstance(value, bytes | str | tuple):
         return clean_text(value)
     number = float(value) if getattr(value, "denominator", 1) != 0 else 0.0
     return int(number) if number == int(number) else round(number, 6)
+
+
+def _user_comment(value: bytes) -> str:
+    encoding = {b"UNICODE\x00": "utf-16-be", b"ASCII\x00\x00\x00": "utf-8"}.get(value[:8], "latin-1")
+    body = value[8 : 8 + MAX_GENERATOR_TEXT]
+    if encoding == "utf-16-be" and body[1:2] == b"\x00":
+        encoding = "utf-16-le"
+    return body.decode(encoding, "replace").split("\x00", 1)[0]
 
 
 def _maker_note_lens(block: bytes) -> str:

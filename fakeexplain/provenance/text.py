@@ -10,6 +10,7 @@ import unicodedata
 from typing import Any
 
 MAX_TEXT = 200  # characters of any one string that is shown
+MAX_GENERATOR_TEXT = 256 << 10  # bytes of one text that are searched for a prompt; ComfyUI's graphs take tens of KiB
 MAX_BLOCK = 4 << 20  # bytes of an EXIF or XMP block that is read at all
 
 

@@ -154,9 +154,21 @@ FACTS = {
     "date_conflict": "Dates in the file do not agree: {value} ({reference_text})",
     "dimension_conflict": "The file says it has {value}, but it has {reference} ({reference_text})",
     "trailing_data": "After the end of the picture, the file holds {value} ({reference_text})",
-    "content_credentials_present": (
-        "The file carries Content Credentials, a signed record of its history ({reference_text})"
+    "local_edits_listed": "The file itself lists local edits or parts: {value} ({reference_text})",
+    "iptc_changed": "The caption block (IPTC) was changed after Photoshop had saved the file ({reference_text})",
+    "maker_note": "The camera's private block (maker note), camera {value}: {reference_text}",
+    "segment_order": "The parts of the file are not in the order cameras write them in: {value} ({reference_text})",
+    "content_credentials_invalid": (
+        "The file carries Content Credentials, a signed record of its history, that do not hold: {value} "
+        "({reference_text})"
     ),
+    "content_credentials_unknown_signer": (
+        "The file carries valid Content Credentials, a signed record of its history, {value}; {reference_text}"
+    ),
+    "content_credentials_trusted": (
+        "The file carries valid Content Credentials, a signed record of its history, {value}; {reference_text}"
+    ),
+    "content_credentials_generative": ("The Content Credentials name a generative model: {value} ({reference_text})"),
     "double_compression": (
         "The file was saved as JPEG at least twice: an earlier save had a quality of about {value}, "
         "the last one {reference}"

@@ -113,3 +113,18 @@ TAKEN = (
     long(0xA002, 512),
     long(0xA003, 512),
 )
+
+
+def camera_jpeg(block, **options):
+    """A JPEG as cameras write it: EXIF first, no JFIF segment."""
+    data = jpeg(**options)
+    assert data[2:4] == b"\xff\xe0"
+    return data[:2] + app_segment(0xE1, b"Exif\x00\x00" + block) + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+# A note of Canon's kind without values outside its directory, so that it is sound wherever it lies.
+CANON_NOTE = struct.pack("<H", 1) + struct.pack("<HHI4s", 8, 4, 1, b"\x01\x02\x03\x04") + bytes(4)
+
+
+def maker_note_entry(note):
+    return (0x927C, 7, len(note), note)
