@@ -11,6 +11,10 @@ largest channel differs by more than 2 grey levels (`changed`). A region of whic
 has scattered truth, which no method recovers from a JPEG; IoU with the whole region as it was drawn is reported
 beside it (`region`). Edits of which less than 64 pixels changed by that much are drawn again.
 
+The edited picture is handed over as the file it was saved to (PNG or JPEG), for the comparison reads the coefficients
+of a JPEG. The original is handed over as the very pixels that the edit began with; `raw95+jpeg75` asks what becomes of
+it where the investigator has another save of the photograph, `jpeg75+png` where the edited JPEG was converted later.
+
 Two groups of operations: *content* (splice, copy-move, two ways of removal, tone) change what is seen; *traces*
 (blur, median, denoise, sharpen, resample, noise, old JPEG saves) often change pixels by less than a JPEG of quality 75
 does, and are then out of reach for any comparison; they are reported by operation and not part of the headline.
@@ -26,6 +30,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -35,11 +40,13 @@ from data_tools.forge import edits
 from data_tools.forge.config import ForgeConfig
 from data_tools.forge.operations import Edit
 from data_tools.forge.photos import Photo, list_photos
-from data_tools.mask_from_pair import mask_from_pair
 from fakeexplain.evaluation.metrics import auc_score, iou_score
 from fakeexplain.imaging import degrade
+from fakeexplain.imaging.least_change import read_stored
+from fakeexplain.imaging.pair_mask import PairMask, mask_from_pair
+from fakeexplain.imaging.source import SourceImage
 
-CONTENT = ("splice", "copy_move", "removal_diffusion", "removal_exemplar", "tone")
+CONTENT = ("splice", "copy_move", "removal_diffusion", "removal_exemplar", "removal_patchmatch", "tone")
 TRACES = ("blur", "median", "denoise", "sharpen", "resample", "noise", "jpeg_ghost", "foreign_grid")
 CHANGED_LEVELS = 2
 LEAST_CHANGED_PIXELS = 64
@@ -58,6 +65,11 @@ class Pair:
     region: np.ndarray
     operation: str
 
+    @property
+    def strength(self) -> float:
+        """Mean change of the changed pixels, grey levels of the largest channel, before the finish."""
+        return float(cv2.absdiff(self.edited, self.original).max(axis=2)[self.changed].mean())
+
 
 def _photo_half(photo: Photo) -> str:
     return "tune" if hashlib.sha256(photo.group.encode()).digest()[0] % 2 else "report"
@@ -72,7 +84,7 @@ def make_pair(photos: list[Photo], operation: str, config: ForgeConfig, rng: np.
         if operation == "splice":
             donor = photos[int(rng.integers(len(photos)))]
             made = None if donor.group == photo.group else edits.splice(donor, host, config, rng)
-        elif operation in ("copy_move", "removal_diffusion", "removal_exemplar"):
+        elif operation in ("copy_move", "removal_diffusion", "removal_exemplar", "removal_patchmatch"):
             made = edits.within_picture(operation, host, labels, config, rng)  # type: ignore[arg-type]
         else:
             made = edits.same_content(operation, host, labels, config, rng)  # type: ignore[arg-type]
@@ -115,23 +127,44 @@ def _cropped(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[top : top + int(0.95 * height), left : left + int(0.95 * width)])
 
 
-def _jpeg(quality: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda rgb: degrade.jpeg_round_trip(rgb, quality)
+def _jpeg(quality: int) -> Callable[[np.ndarray], bytes]:
+    return lambda rgb: degrade.encode_jpeg(rgb, quality)
 
 
-def _gamma(rgb: np.ndarray) -> np.ndarray:
-    return degrade.jpeg_round_trip(degrade.tone(rgb, gamma=1.25, contrast=1.1), 90)
+def _gamma(rgb: np.ndarray) -> bytes:
+    return degrade.encode_jpeg(degrade.tone(rgb, gamma=1.25, contrast=1.1), 90)
 
 
-CONDITIONS: dict[str, tuple[Geometry, Callable[[np.ndarray], np.ndarray]]] = {
-    "png": (_as_is, _as_is),
+def _converted(rgb: np.ndarray) -> bytes:
+    return degrade.encode_png(degrade.jpeg_round_trip(rgb, 75))
+
+
+CONDITIONS: dict[str, tuple[Geometry, Callable[[np.ndarray], bytes]]] = {
+    "png": (_as_is, degrade.encode_png),
     "jpeg75": (_as_is, _jpeg(75)),
-    "resize2": (_smaller, _as_is),
+    "jpeg50": (_as_is, _jpeg(50)),
+    "jpeg90": (_as_is, _jpeg(90)),
+    "jpeg75+png": (_as_is, _converted),
+    "raw95+jpeg75": (_as_is, _jpeg(75)),
+    "resize2": (_smaller, degrade.encode_png),
+    "rotate1": (_turned, degrade.encode_png),
+    "crop5": (_cropped, degrade.encode_png),
+    "crop5+jpeg75": (_cropped, _jpeg(75)),
     "resize2+jpeg90": (_smaller, _jpeg(90)),
     "gamma+jpeg90": (_as_is, _gamma),
     "rotate1+jpeg90": (_turned, _jpeg(90)),
     "crop5+jpeg90": (_cropped, _jpeg(90)),
 }
+_NEGATIVES = ("jpeg75", "raw95+jpeg75", "resize2+jpeg90", "gamma+jpeg90", "rotate1+jpeg90", "crop5+jpeg90")
+
+
+def compared(original: np.ndarray, edited: np.ndarray, condition: str) -> PairMask:
+    """The mask of a pair whose edited side went through a condition. original, edited: uint8 HxWx3 of one size."""
+    geometry, finish = CONDITIONS[condition]
+    source = SourceImage.from_bytes(finish(geometry(edited)))
+    if condition.startswith("raw95"):
+        original = degrade.jpeg_round_trip(original, 95, subsampling="4:4:4")
+    return mask_from_pair(original, source.rgb, read_stored(source))
 
 
 def run_forged(
@@ -143,11 +176,10 @@ def run_forged(
         operation = operations[number % len(operations)]
         pair = make_pair(photos, operation, config, np.random.default_rng([seed, number]))
         for name in conditions:
-            geometry, finish = CONDITIONS[name]
-            edited = finish(geometry(pair.edited))
+            geometry = CONDITIONS[name][0]
             changed, region = _carried(pair.changed, geometry), _carried(pair.region, geometry)
             start = time.perf_counter()
-            found = mask_from_pair(pair.original, edited)
+            found = compared(pair.original, pair.edited, name)
             rows.append(
                 {
                     "number": number,
@@ -155,10 +187,12 @@ def run_forged(
                     "condition": name,
                     "area": float(changed.mean()),
                     "region_area": float(region.mean()),
+                    "strength": pair.strength,
                     "iou": iou_score(found.mask, changed),
                     "iou_region": iou_score(found.mask, region),
                     "quality": found.quality,
                     "reasons": list(found.reasons),
+                    "exact": found.exact,
                     "figures": found.figures,
                     "seconds": time.perf_counter() - start,
                 }
@@ -175,14 +209,11 @@ def run_negatives(photos: list[Photo], count: int, seed: int) -> list[dict[str, 
     for number in range(count):
         first, second = (photos[int(i)] for i in rng.choice(len(photos), 2, replace=False))
         host = first.read()
-        others: dict[str, np.ndarray] = {"identical": host.copy()}
+        found_of = {"identical": mask_from_pair(host, host.copy())}
         if first.group != second.group:
-            others["different photograph"] = second.read()
-        for name in ("jpeg75", "resize2+jpeg90", "gamma+jpeg90", "rotate1+jpeg90", "crop5+jpeg90"):
-            geometry, finish = CONDITIONS[name]
-            others[f"unedited, {name}"] = finish(geometry(host))
-        for name, other in others.items():
-            found = mask_from_pair(host, other)
+            found_of["different photograph"] = mask_from_pair(host, second.read())
+        found_of |= {f"unedited, {name}": compared(host, host, name) for name in _NEGATIVES}
+        for name, found in found_of.items():
             share = float(found.mask.mean())
             reasons = list(found.reasons)
             rows.append(
@@ -225,6 +256,15 @@ def _area_bin(row: dict[str, object]) -> str:
     return "all of it"
 
 
+def _strength(row: dict[str, object]) -> float:
+    return float(row["strength"])  # type: ignore[arg-type]
+
+
+def _strength_bin(row: dict[str, object]) -> str:
+    low, high = next((a, b) for a, b in pairwise((0, 6, 12, 24, 256)) if _strength(row) < b)
+    return f"changed by {low} to {high} grey levels on average" if high < 256 else f"changed by {low} and more"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -240,6 +280,7 @@ def main() -> None:
     _print_table("content edits, by condition", content, lambda r: str(r["condition"]))
     _print_table("content edits, by operation", content, lambda r: str(r["operation"]))
     _print_table("content edits, by changed area", sorted(content, key=_area), _area_bin)
+    _print_table("content edits, by strength", sorted(content, key=_strength), _strength_bin)
     sys.stdout.flush()
     negatives = run_negatives(photos, max(options.pairs // 10, 1), options.seed)
     print("\n| negatives | pairs | empty masks | largest mask | mean quality | largest quality of a mask |")

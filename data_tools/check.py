@@ -26,7 +26,6 @@ from rich.table import Table
 
 from data_tools.convert.base import Problems, pictures
 from data_tools.convert.lists import MANIFEST, read_images_masks
-from data_tools.perceptual import NEAR, near_pairs, perceptual_hash
 from data_tools.schema import (
     IMAGE_TOKEN,
     InlineMask,
@@ -39,6 +38,7 @@ from data_tools.schema import (
     resolve,
 )
 from fakeexplain.errors import FakeExplainError, SourceError
+from fakeexplain.imaging.perceptual import NEAR, near_pairs, perceptual_hash
 from fakeexplain.imaging.source import SourceImage
 
 _CITED = re.compile(r"\[((?:E\d+)(?:\s*[,;]\s*E\d+)*)\]")

@@ -3,9 +3,10 @@
     python -m data_tools.mask_from_pair ORIGINAL EDITED --out mask.png
     python -m data_tools.mask_from_pair --originals DIR --edited DIR --out DIR      # paired by stem, resumable
 
-Exit codes: 0 every pair was compared (whatever its quality), 1 some could not be, 2 wrong usage, 3 cannot write,
-130 interrupted. Deliberately left out: the comparison itself (`fakeexplain.imaging.pair_mask`), recursion into
-folders, and any decision which masks to keep (that is the reader's, with the quality in table.csv).
+Exit codes: 0 every pair was compared (whatever its quality), 1 some could not be (unreadable, or registration failed:
+then there is no mask), 2 wrong usage, 3 cannot write, 130 interrupted. Deliberately left out: the comparison itself
+(`fakeexplain.imaging.pair_mask`), recursion into folders, and any decision which masks to keep (that is the reader's,
+with the quality in table.csv).
 """
 
 from __future__ import annotations
@@ -26,19 +27,12 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
-from fakeexplain.imaging.pair_mask import PairMask, mask_from_pair
+from fakeexplain.errors import FakeExplainError, MeasurementError, OutputError, SettingsError
+from fakeexplain.imaging.pair_mask import mask_from_sources
 from fakeexplain.imaging.source import SUFFIXES, SourceImage, printable
-
-__all__ = ["PairMask", "contact_sheet", "mask_from_pair", "pair_by_stem", "run_batch"]
 
 _SHEET_ROWS, _SHEET_SIDE = 40, 220
 _TABLE_FIELDS = ("stem", "quality", "area_fraction", "reasons", "original", "edited", "error")
-
-
-def _read(path: Path) -> tuple[np.ndarray, str]:
-    source = SourceImage.from_path(path)
-    return source.rgb, source.sha256
 
 
 def _save_png(array: np.ndarray, path: Path) -> None:
@@ -92,10 +86,11 @@ def _one(stem: str, original: Path, edited: Path, out: Path, done: dict[str, dic
         earlier = done.get(stem)
         if earlier is not None and earlier.get("sha256") == row["sha256"] and mask_path.is_file():
             return earlier
-        first, second = _read(original)[0], _read(edited)[0]
+        found = mask_from_sources(SourceImage.from_path(original), SourceImage.from_path(edited))
     except (FakeExplainError, OSError) as error:
         return {**row, "error": printable(str(error)), "quality": 0.0, "area_fraction": 0.0, "reasons": []}
-    found = mask_from_pair(first, second)
+    if not found.found:
+        return {**row, "error": found.reasons[0], "quality": 0.0, "area_fraction": 0.0, "reasons": []}
     _save_png(np.rint(found.difference_map * 255).astype(np.uint8), out / "differences" / f"{stem}.png")
     _save_png(found.mask.astype(np.uint8) * 255, mask_path)
     row |= {"quality": found.quality, "area_fraction": float(found.mask.mean()), "reasons": list(found.reasons)}
@@ -109,7 +104,8 @@ def contact_sheet(rows: list[dict[str, Any]], originals: Path, edited: Path, out
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(shown):
         y = number * (_SHEET_SIDE + 6)
-        after = _read(edited / row["edited"])[0]
+        before = SourceImage.from_path(originals / row["original"]).rgb
+        after = SourceImage.from_path(edited / row["edited"]).rgb
         with Image.open(out / "masks" / f"{row['stem']}.png") as image:
             mask = np.asarray(image) > 0
         with Image.open(out / "differences" / f"{row['stem']}.png") as image:
@@ -120,7 +116,7 @@ def contact_sheet(rows: list[dict[str, Any]], originals: Path, edited: Path, out
             mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((2 * width + 1, 2 * width + 1), np.uint8)
         )
         outlined[edge > 0] = (255, 0, 90)
-        for column, picture in enumerate((_read(originals / row["original"])[0], after, difference, outlined)):
+        for column, picture in enumerate((before, after, difference, outlined)):
             thumbnail = Image.fromarray(picture)
             thumbnail.thumbnail((_SHEET_SIDE, _SHEET_SIDE), Image.Resampling.BOX)
             sheet.paste(thumbnail, (column * (_SHEET_SIDE + 6), y))
@@ -190,7 +186,12 @@ def command(
         if out is None or (not (all(single) and not any(batch)) and not (all(batch) and not any(single))):
             raise SettingsError("wanted ORIGINAL EDITED --out FILE, or --originals DIR --edited DIR --out DIR")
         if original is not None and edited_picture is not None:
-            found = mask_from_pair(_read(original)[0], _read(edited_picture)[0])
+            found = mask_from_sources(SourceImage.from_path(original), SourceImage.from_path(edited_picture))
+            if not found.found:
+                raise MeasurementError(
+                    f"{printable(str(original))}, {printable(str(edited_picture))}: {found.reasons[0]}; "
+                    "wanted two versions of one picture; no mask was written"
+                )
             _save_png(found.mask.astype(np.uint8) * 255, out)
             console.print(f"quality {found.quality:.2f}, {100 * found.mask.mean():.2f} % of the picture, mask in {out}")
             for reason in found.reasons:

@@ -22,9 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 from data_tools.convert.lists import MANIFEST, list_file
-from data_tools.perceptual import NEAR, Groups, near_pairs, perceptual_hash
 from data_tools.schema import Record, Split, read_jsonl, resolve, write_jsonl
 from fakeexplain.errors import FakeExplainError, SettingsError
+from fakeexplain.imaging.perceptual import NEAR, Groups, near_pairs, perceptual_hash
 from fakeexplain.imaging.source import SourceImage
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

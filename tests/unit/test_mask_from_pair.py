@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from data_tools.mask_from_pair import command, mask_from_pair, pair_by_stem, run_batch
+from data_tools.mask_from_pair import command, pair_by_stem, run_batch
 from fakeexplain.errors import SettingsError
-from tests.pictures import jpeg_round_trip, photograph
+from fakeexplain.imaging.pair_mask import mask_from_pair, mask_from_sources
+from fakeexplain.imaging.source import SourceImage
+from tests.pictures import encode, jpeg_round_trip, photograph
 
 
 def _edited() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,6 +48,45 @@ def test_after_jpeg_75() -> None:
     found = mask_from_pair(original, jpeg_round_trip(edited, 75))
     assert _iou(found.mask, truth) > 0.85
     assert found.quality > 0.5
+
+
+def test_the_file_itself_tells_after_jpeg_75() -> None:
+    original, edited, truth = _edited()
+    sources = SourceImage.from_bytes(encode(original)), SourceImage.from_bytes(encode(edited, "JPEG", quality=75))
+    found = mask_from_sources(*sources)
+    assert found.exact
+    assert _iou(found.mask, truth) > 0.95
+    assert found.quality > 0.9
+
+
+def test_where_the_original_was_saved_at_75_too() -> None:
+    """Most blocks come back identical there: a noise estimated from the pair is nothing, and everything stands out."""
+    saved = jpeg_round_trip(photograph("astronaut"), 75)
+    region = cv2.ellipse(np.zeros((512, 512), np.uint8), (230, 150), (12, 9), 20, 0, 360, 1, -1).astype(bool)
+    edited = saved.copy()
+    edited[region] = np.clip(edited[region].astype(int) + 14, 0, 255)
+    source = SourceImage.from_bytes(encode(edited, "JPEG", quality=75))
+    found = mask_from_sources(SourceImage.from_bytes(encode(saved)), source)
+    assert found.exact
+    assert _iou(found.mask, region) > 0.9
+    assert _iou(mask_from_pair(saved, source.rgb).mask, region) < 0.7, "the noise road would do as well"
+
+
+def test_a_crop_is_compared_in_the_blocks_of_the_crop() -> None:
+    original, edited, truth = _edited()
+    cut = (slice(13, 490), slice(21, 500))
+    source = SourceImage.from_bytes(encode(np.ascontiguousarray(edited[cut]), "JPEG", quality=80))
+    found = mask_from_sources(SourceImage.from_bytes(encode(original)), source)
+    assert found.exact
+    assert _iou(found.mask, truth[cut]) > 0.9
+
+
+def test_another_save_of_the_original_is_judged_by_noise() -> None:
+    original, edited, truth = _edited()
+    other = SourceImage.from_bytes(encode(original, "JPEG", quality=92))
+    found = mask_from_sources(other, SourceImage.from_bytes(encode(edited, "JPEG", quality=75)))
+    assert not found.exact
+    assert _iou(found.mask, truth) > 0.8
 
 
 def test_after_resize_and_jpeg() -> None:
@@ -139,6 +180,14 @@ def test_batch_names_what_it_cannot_compare_and_resumes(tmp_path: Path) -> None:
     assert changed[1]["quality"] == 0.0
 
 
+def test_batch_counts_pictures_of_different_scenes_as_failed(tmp_path: Path) -> None:
+    _write(tmp_path / "o" / "a.png", photograph("astronaut")[:300, :300])
+    _write(tmp_path / "e" / "a.png", photograph("chelsea")[:300, :300])
+    rows, _ = run_batch(tmp_path / "o", tmp_path / "e", tmp_path / "out", quiet=True)
+    assert rows[0]["error"].startswith("registration failed")
+    assert not (tmp_path / "out" / "masks" / "a.png").exists()
+
+
 def test_pairs_need_one_picture_on_each_side(tmp_path: Path) -> None:
     originals, edited = _folders(tmp_path)
     _write(edited / "one.jpg", photograph("rocket")[:40, :40])
@@ -163,6 +212,11 @@ def test_command_line(tmp_path: Path) -> None:
     with Image.open(tmp_path / "mask.png") as image:
         assert image.size == (312, 300)
     assert runner.invoke(app, one).exit_code == 2
+    _write(tmp_path / "other.png", photograph("chelsea"))
+    refused = tmp_path / "refused.png"
+    result = runner.invoke(app, [one[0], str(tmp_path / "other.png"), "--out", str(refused)])
+    assert result.exit_code == 1
+    assert not refused.exists(), "a mask of nothing would pass for an answer"
     assert runner.invoke(app, [*one, "--out", str(originals / "one.png" / "x.png")]).exit_code == 3
     assert runner.invoke(app, [str(originals / "broken.png"), one[1], "--out", str(tmp_path / "m.png")]).exit_code == 1
     folders = ["--originals", str(originals), "--edited", str(edited), "--out", str(tmp_path / "batch")]

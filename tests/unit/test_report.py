@@ -21,7 +21,8 @@ from fakeexplain.imaging.regions import decode_mask, encode_mask, region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.reasoning.wording import explain
 from fakeexplain.records import Evidence, Examination, QualityReport, Verdict
-from fakeexplain.report.render import nfa_words, render_html
+from fakeexplain.report.content import nfa_words
+from fakeexplain.report.render import render_html
 from fakeexplain.report.terminal import terminal_summary
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} [bold red]x[/] [E1] \x1b[31mred\x07 \u202eevil"

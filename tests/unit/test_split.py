@@ -12,10 +12,10 @@ import skimage
 from PIL import Image
 from typer.testing import CliRunner
 
-from data_tools.perceptual import Groups, near_pairs, perceptual_hash
 from data_tools.schema import Record, Split, read_jsonl, write_jsonl
 from data_tools.split import SPLITS, app, divide, group
 from fakeexplain.errors import SettingsError
+from fakeexplain.imaging.perceptual import Groups, near_pairs, perceptual_hash
 
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 RUNNER = CliRunner()

@@ -1,8 +1,9 @@
-"""Perceptual hash of a picture and groups of near-duplicates, for `split` and `check`.
+"""Perceptual hash of a picture and groups of near-duplicates.
 
 A 64-bit pHash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010): grey, 32x32 by area
 averaging, DCT, the 8x8 lowest frequencies without the mean, each above their median or not. Deliberately left out:
-recognising crops, mirrored or rotated copies; name their common `source` instead.
+recognising crops, mirrored or rotated copies (`registration` recognises crops and small
+rotations, pair by pair).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Command modules; `cli.py` registers them."""
