@@ -1,0 +1,268 @@
+"""What leaves a case: a BagIt bag, a report for people, JSON; each in full or redacted, and each recorded in the log.
+
+A redacted export carries the log with openings taken away (the same chain, the same head), and of every examination the
+redacted copy whose hash the log holds since the examination was made. Originals stay behind, for they carry EXIF; their
+hashes are in the log. Left out: sending anything anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakeexplain.casework.bag import MANIFEST, bag_files, manifest_of
+from fakeexplain.casework.case import Case
+from fakeexplain.casework.errors import CaseDamagedError
+from fakeexplain.casework.log import LOG_NAME, Line, LogReading, read_log
+from fakeexplain.casework.records import CaseState, Exported
+from fakeexplain.casework.redaction import (
+    KINDS,
+    REDACTION_NAME,
+    SHORTEST,
+    opened,
+    redacted_copy,
+    redaction_record,
+    sensitive_text,
+    stays_out,
+)
+from fakeexplain.casework.sealing import Opening, nodes, sha256_of, shortened
+from fakeexplain.casework.storage import read_regular, shown, write_folder
+from fakeexplain.casework.transaction import EXAMINATIONS, read_case_log, state_of
+from fakeexplain.casework.verify import CASE_IN_BAG, expected_files, verify
+from fakeexplain.errors import OutputError, SettingsError
+from fakeexplain.records import Examination
+
+REMARK = "remark"
+
+
+@dataclass(frozen=True)
+class View:
+    """A case as it is shown to somebody.
+
+    Attributes:
+        case: where the files are.
+        reading: its log; redacted, some openings are gone.
+        state: the log replayed; redacted fields read "[redacted:KIND:SHA256]".
+        redacted: examination id -> redacted copy of examination.json; None for a full view.
+        fields: kind -> number of fields left out.
+    """
+
+    case: Case
+    reading: LogReading
+    state: CaseState
+    redacted: dict[str, bytes] | None
+    fields: dict[str, int]
+
+    def examination(self, number: str) -> Examination:
+        """As stored; redacted fields shortened for people. Raises CaseDamagedError."""
+        if self.redacted is None:
+            return self.case.examination(self.state, number)
+        return Examination.model_validate(shortened(json.loads(self.redacted[number])))
+
+
+def view_of(case: Case, *, redact: bool = False, redact_remarks: bool = False) -> View:
+    """The case in full or redacted.
+
+    Args:
+        redact: leave out every kind of `redaction.KINDS` but remarks, and remarks that repeat a value left out.
+        redact_remarks: leave out all remarks and reasons, too.
+
+    Raises:
+        CaseDamagedError: the log or an examination is not as recorded.
+    """
+    reading = read_case_log(case.path)
+    state = state_of(case.path, reading)
+    if not redact:
+        return View(case, reading, state, None, {})
+    copies, values = {}, {}
+    for number in state.examinations:
+        folder = case.path / EXAMINATIONS / number
+        try:
+            text, salts = read_regular(folder / "examination.json"), read_regular(folder / "salts.json")
+            copies[number] = redacted_copy(text, salts)
+            found = opened(text, salts)
+        except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
+            raise CaseDamagedError(f"{shown(folder)}: cannot be redacted ({error}); see `case verify`") from None
+        if sha256_of(copies[number]) != state.examinations[number].examined.redacted_sha256:
+            raise CaseDamagedError(f"{shown(folder)}: was changed, see `case verify`")
+        values.update(_texts(found.values()))
+    values.update(_texts(o for line in reading.lines for o in line.openings.values() if o.kind != REMARK))
+    lines = [_redacted_line(line, values, redact_remarks) for line in reading.lines]
+    hidden = read_log(b"".join(line.encode() for line in lines))
+    hidden_state = state_of(case.path, hidden)
+    fields = json.loads(redaction_record(hidden, hidden_state, copies))["fields"]
+    return View(case, hidden, hidden_state, copies, fields)
+
+
+def _texts(openings: Iterable[Opening]) -> dict[str, str]:
+    """Text of each value, case folded -> kind; short ones are left out, for they are in every sentence."""
+    pairs = (
+        (str(v).casefold(), o.kind) for o in openings for _, v in nodes(o.value) if isinstance(v, str | int | float)
+    )
+    return {text: kind for text, kind in pairs if len(text) >= SHORTEST and text not in ("true", "false")}
+
+
+def _redacted_line(line: Line, values: dict[str, str], redact_remarks: bool) -> Line:
+    kept = {
+        pointer: opening
+        for pointer, opening in line.openings.items()
+        if opening.kind == REMARK and not redact_remarks and sensitive_text(str(opening.value), values) is None
+    }
+    return dataclasses.replace(line, openings=kept)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was handed out: where, the head it holds or shows, the case's head after it was recorded, kinds left out."""
+
+    path: Path
+    head_inside: str
+    head: str
+    fields: dict[str, int]
+    files: int
+
+
+def pack(
+    case: Case,
+    bag: str | os.PathLike[str],
+    *,
+    redact: bool = False,
+    redact_remarks: bool = False,
+    actor: str | None = None,
+) -> Export:
+    """Writes the case into a new BagIt bag that another person can verify, and records that.
+
+    Raises:
+        CaseDamagedError: the case does not verify; a bag of it would not, either.
+        OutputError: the bag exists already or cannot be written. SettingsError: it would lie inside the case.
+    """
+    from fakeexplain.casework.case_report import report_files
+
+    bag = _outside(case, bag)
+    check = verify(case.path, lock_timeout=case.lock_timeout)
+    if not check.intact:
+        raise CaseDamagedError(
+            f"{shown(case.path)}: {len(check.problems)} problems, the first: {check.problems[0]}; nothing was packed"
+        )
+    view = view_of(case, redact=redact, redact_remarks=redact_remarks)
+    inside = CASE_IN_BAG.removeprefix("data/")
+    payload: dict[str, bytes | Path] = {f"{inside}/{LOG_NAME}": b"".join(n.encode() for n in view.reading.lines)}
+    for name in expected_files(view.state):
+        if not redact or not stays_out(name):
+            payload[f"{inside}/{name}"] = case.path / name
+    if view.redacted is not None:
+        for number, copy in view.redacted.items():
+            payload[f"{inside}/{EXAMINATIONS}/{number}/examination.json"] = copy
+        payload[f"{inside}/{REDACTION_NAME}"] = redaction_record(view.reading, view.state, view.redacted)
+    payload.update({f"report/{name}": content for name, content in report_files(view).items()})
+    info = {
+        "External-Identifier": view.state.case_id,
+        "External-Description": f"{'Redacted case' if redact else 'Case'} folder of fakeexplain and its report",
+        "Internal-Sender-Description": f"Log head {view.reading.head}",
+    }
+    try:
+        files = bag_files(payload, info)
+    except OSError as error:
+        raise CaseDamagedError(f"{shown(case.path)}: cannot be read ({error.strerror or error})") from None
+    write_folder(bag, files)
+    written = verify(bag)
+    if not written.intact:
+        raise OutputError(f"{shown(bag)}: does not verify after writing ({written.problems[0]}); check the disk")
+    manifest = files[MANIFEST]
+    assert isinstance(manifest, bytes)
+    return _recorded(case, view, "pack", bag, sha256_of(manifest), len(payload), actor)
+
+
+def write_report(
+    case: Case,
+    out: str | os.PathLike[str],
+    *,
+    redact: bool = False,
+    redact_remarks: bool = False,
+    actor: str | None = None,
+) -> Export:
+    """Writes index.html and a page for each examination into a new folder, and records their hashes.
+
+    Raises:
+        CaseDamagedError: what is to be shown is not as recorded.
+        OutputError: the folder exists already or cannot be written. SettingsError: it would lie inside the case.
+    """
+    from fakeexplain.casework.case_report import report_files
+
+    out = _outside(case, out)
+    view = view_of(case, redact=redact, redact_remarks=redact_remarks)
+    files = report_files(view)
+    write_folder(out, files)
+    manifest = manifest_of({name: sha256_of(content) for name, content in files.items()})
+    return _recorded(case, view, "report", out, sha256_of(manifest), len(files), actor)
+
+
+def _recorded(case: Case, view: View, action: Any, path: Path, digest: str, files: int, actor: str | None) -> Export:
+    left_out = tuple(kind for kind in KINDS if view.fields.get(kind))
+    payload = Exported(redacted=left_out, head=view.reading.head, manifest_sha256=digest, files=files)
+    head = case.record_export(action, payload, actor=actor)
+    return Export(path, view.reading.head, head, view.fields, files)
+
+
+def _outside(case: Case, target: str | os.PathLike[str]) -> Path:
+    path = Path(target)
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(case.path)):
+        raise SettingsError(f"{shown(path)}: lies inside the case, wanted a place outside of it")
+    return path
+
+
+def case_json(view: View) -> dict[str, Any]:
+    """The whole case as one JSON object: items, examinations in full, remarks, statuses, log, head."""
+    state = view.state
+    items = []
+    for item in state.items.values():
+        examinations = []
+        for number in item.examinations:
+            logged = state.examinations[number]
+            stored = view.redacted[number] if view.redacted is not None else None
+            examination = json.loads(stored) if stored else view.examination(number).model_dump(mode="json")
+            statuses = {
+                e["id"]: remark.note.status
+                for e in examination["evidence"]
+                if (remark := state.status_of(number, e["id"])) is not None
+            }
+            examinations.append(
+                {
+                    "id": number,
+                    "time": logged.time,
+                    "actor": logged.actor,
+                    "files": {n: f.model_dump() for n, f in logged.examined.files.items()},
+                    "statuses": statuses,
+                    "examination": examination,
+                }
+            )
+        receipts = [{"time": e.time, "actor": e.actor, **a.model_dump()} for e, a in item.receipts]
+        items.append(
+            {
+                "id": item.id,
+                "sha256": item.sha256,
+                "size": item.size,
+                "receipts": receipts,
+                "failures": [{"time": t, "error": e} for t, e in item.failures],
+                "examinations": examinations,
+                "remarks": [
+                    {"sequence": r.sequence, "time": r.time, "actor": r.actor, **r.note.model_dump()}
+                    for r in state.remarks
+                    if r.note.item == item.id
+                ],
+            }
+        )
+    return {
+        "format": "fakeexplain-case-export/1",
+        "case_id": state.case_id,
+        "title": state.title,
+        "head": view.reading.head,
+        "entries": len(view.reading.lines),
+        "redacted": view.fields,
+        "items": items,
+    }
