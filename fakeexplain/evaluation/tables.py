@@ -1,197 +1,149 @@
-"""Benchmark rows -> tables: false alarms with exact intervals, masks against truth beside yardsticks, strata.
+"""Benchmark rows -> all tables. This file breaks results down by strata and robustness cells and puts all in order.
 
-Every table counts every picture. A table is plain data, shown on a terminal, as Markdown, or as JSON.
+Every table counts every picture. The other tables are in `alarm_tables` (authentic photographs), `forged_tables`
+(pixels) and `image_tables` (whole pictures).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from rich.table import Table as RichTable
 
-from fakeexplain.evaluation.metrics import auc_score, bootstrap_interval, clopper_pearson
-from fakeexplain.evaluation.protocol import Row
+from fakeexplain.evaluation import alarm_tables, forged_tables, image_tables
+from fakeexplain.evaluation.alarm_tables import authentic_rows, broken_down, false_alarm_tables, natural, share_of
+from fakeexplain.evaluation.forged_tables import f1_of, mean_over_sets, values_by_set
+from fakeexplain.evaluation.pixels import REGION_SHARE
+from fakeexplain.evaluation.robustness import AS_RECEIVED, CELLS
+from fakeexplain.evaluation.rows import Row, image_score, main_predictors, passes, witnesses
+from fakeexplain.evaluation.table import Table, counted_rate, number
 
-ALPHAS = (0.01, 0.05)
-SIZES = (("under 0.2 MP", 0.0, 0.2), ("0.2 to 1 MP", 0.2, 1.0), ("1 MP and more", 1.0, math.inf))
+__all__ = ["Table", "all_tables", "false_alarm_tables", "image_score", "passes"]
 
-
-@dataclass(frozen=True)
-class Table:
-    """Title, column names, cells as text, and a line of explanation."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def to_markdown(self) -> str:
-        lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join([*lines, "", self.note, ""] if self.note else [*lines, ""])
-
-    def to_rich(self) -> RichTable:
-        table = RichTable(title=self.title, caption=self.note or None, title_justify="left", caption_justify="left")
-        for i, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if i == 0 else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
+AREAS = (("under 1 %", 0.0, 0.01), ("1 to 5 %", 0.01, 0.05), ("5 to 20 %", 0.05, 0.2), ("20 % and more", 0.2, 1.01))
 
 
-def passes(row: Row, witness: str, threshold: float) -> bool:
-    """Whether a witness's smallest statistic lies below log10(threshold)."""
-    statistic = row.statistics.get(witness)
-    return statistic is not None and statistic < math.log10(threshold)
+def area_name(row: Row) -> str:
+    """The stratum of a forged picture's true area."""
+    return next(name for name, low, high in AREAS if low <= row.true_area < high)
 
 
-def _witnesses(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(w for r in rows for w in r.statistics))
+def area_table(rows: Sequence[Row]) -> Table | None:
+    """Forged pictures by how much of them is forged."""
+    forged = [r for r in rows if r.forged]
+    parts = [(name, [r for r in forged if area_name(r) == name]) for name, _, _ in AREAS]
+    return _breakdown("Forged pictures by forged area", "forged area", [p for p in parts if p[1]])
 
 
-def _counted(alarms: Sequence[bool], promise: float) -> tuple[str, ...]:
-    """Cells for alarms among authentic pictures; "BROKEN" when the whole interval lies above the promise."""
-    count, total = sum(alarms), len(alarms)
-    low, high = clopper_pearson(count, total)
-    kept = "kept" if count <= promise * total else "within error" if low <= promise else "BROKEN"
-    if count == 0 and promise * total < 1:
-        kept = "too few to tell"
-    rate, interval = 100 * count / max(total, 1), f"{100 * low:.2f} to {100 * high:.2f} %"
-    return (f"{count} / {total}", f"{rate:.2f} %", interval, f"{100 * promise:g} %", kept)
-
-
-def false_alarm_tables(rows: Sequence[Row], alphas: Sequence[float] = ALPHAS) -> list[Table]:
-    """Alarms on authentic photographs: each instrument, then the whole suite; by source, size and quality band.
-
-    An instrument is counted at NFA < alpha (its own law) and at NFA < alpha / K (its share of the suite's rate).
-    """
-    authentic = [r for r in rows if not r.forged and not r.error]  # nobody looked at the others
-    if not authentic:
-        return []
-    witnesses = _witnesses(authentic)
-    share = max(len(witnesses), 1)
-    columns = ("", "alarms", "rate", "95 % interval", "promise", "")
-    lines: list[tuple[str, ...]] = []
-    for alpha in alphas:
-        for witness in witnesses:
-            abstained = sum(r.statistics.get(witness) is None for r in authentic)
-            flags = [passes(r, witness, alpha) for r in authentic]
-            lines.append((f"{witness}, NFA < {alpha:g} (abstained on {abstained})", *_counted(flags, alpha)))
-        for witness in witnesses:
-            flags = [passes(r, witness, alpha / share) for r in authentic]
-            lines.append((f"{witness}, its share: NFA < {alpha / share:g}", *_counted(flags, alpha / share)))
-        flags = [_suite(r, alpha, witnesses) for r in authentic]
-        lines.append((f"suite at {alpha:g}", *_counted(flags, alpha)))
-    lines.append(
-        ("verdict `manipulated`, as examined", *_counted([r.label == "manipulated" for r in authentic], alphas[0]))
-    )
-    tables = [Table("False alarms on authentic photographs", columns, tuple(lines), "Clopper-Pearson intervals.")]
-    strata: list[tuple[str, Callable[[Row], str]]] = [
-        ("source", lambda r: r.group),
-        ("size", lambda r: next(n for n, low, high in SIZES if low <= r.megapixels < high)),
-        ("quality band", lambda r: r.band or "error"),
-    ]
-    for title, key in strata:
-        lines = []
-        for value in sorted({key(r) for r in authentic}):
-            chosen = [r for r in authentic if key(r) == value]
-            for alpha in alphas:
-                flags = [_suite(r, alpha, witnesses) for r in chosen]
-                lines.append((f"{value}, suite at {alpha:g}", *_counted(flags, alpha)))
-        tables.append(Table(f"False alarms by {title}", columns, tuple(lines)))
+def recipe_tables(rows: Sequence[Row]) -> list[Table]:
+    """Forged pictures by operation, finish, format and each stratum of the manifests, one table a key."""
+    forged = [r for r in rows if r.forged]
+    tables = []
+    for key in _keys(forged):
+        told = [r for r in forged if key in _facts(r)]
+        table = _breakdown(f"Forged pictures by {key}", key, broken_down(told, _fact_of(key)))
+        tables += [table] if table is not None else []
     return tables
 
 
-def _suite(row: Row, alpha: float, witnesses: Sequence[str]) -> bool:
-    return any(passes(row, w, alpha / len(witnesses)) for w in witnesses)
-
-
-def forged_table(rows: Sequence[Row]) -> Table | None:
-    """Per data set: detection rate, pixel F1 and IoU of the verdict's mask, F1 of instruments and yardsticks."""
-    forged = [r for r in rows if r.forged]
-    if not forged:
-        return None
-    predictors = [p for p in dict.fromkeys(k for r in forged for k in r.f1) if p != "suite"]
-    columns = ("data set", "n", "detected", "F1", "IoU", *(f"F1 {p}" for p in predictors))
+def authentic_recipe_table(rows: Sequence[Row]) -> Table | None:
+    """False alarms by finish, format and each stratum of the manifests."""
+    authentic = authentic_rows(rows)
+    names = main_predictors(authentic)
     lines = []
-    datasets = list(dict.fromkeys(r.dataset for r in forged))
-    per_set = []
-    for dataset in datasets:
-        chosen = [r for r in forged if r.dataset == dataset]
-        per_set.append([r.f1["suite"] for r in chosen])
-        lines.append((dataset, *_scores(chosen, predictors)))
-    if len(datasets) > 1:
-        lines.append(("all pictures", *_scores(forged, predictors)))
-        low, high = bootstrap_interval(per_set)
-        mean = np.mean([np.mean(s) for s in per_set])
-        note = f"Mean F1 over the sets {mean:.3f}, bootstrap 95 % {low:.3f} to {high:.3f}. "
-    else:
-        note = ""
-    note += (
-        "Detected: verdict `manipulated`, with a 95 % interval. F1 and IoU: mean over pictures, empty masks count as 0."
-    )
-    return Table("Forged pictures", columns, tuple(lines), note)
-
-
-def _scores(rows: Sequence[Row], predictors: Sequence[str]) -> tuple[str, ...]:
-    detected = sum(r.label == "manipulated" for r in rows)
-    low, high = clopper_pearson(detected, len(rows))
-    mean = [f"{np.mean([r.f1['suite'] for r in rows]):.3f}", f"{np.mean([r.iou['suite'] for r in rows]):.3f}"]
-    others = [f"{np.mean([r.f1.get(p, 0.0) for r in rows]):.3f}" for p in predictors]
-    rate = f"{100 * detected / len(rows):.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-    return (str(len(rows)), rate, *mean, *others)
-
-
-def image_auc_table(rows: Sequence[Row]) -> Table | None:
-    """How well the smallest statistic ranks each forged set against all authentic pictures of the run."""
-    authentic = [image_score(r) for r in rows if not r.forged]
-    forged = [r for r in rows if r.forged]
-    if not authentic or not forged:
+    for key in _keys(authentic):
+        told = [r for r in authentic if key in _facts(r)]
+        for value, chosen in broken_down(told, _fact_of(key)):
+            alarms = counted_rate([r.label == "manipulated" for r in chosen], 1) if chosen[0].label else "–"
+            regions = [counted_rate([r.largest.get(n, 0.0) >= REGION_SHARE for r in chosen], 1) for n in names]
+            lines.append((f"{key}: {value}", str(len(chosen)), alarms, *regions))
+    if not lines:
         return None
-    names = list(dict.fromkeys(r.dataset for r in forged))
-    lines = [(n, f"{auc_score([image_score(r) for r in forged if r.dataset == n], authentic):.3f}") for n in names]
-    return Table("Image-level AUC against the authentic pictures of this run", ("data set", "AUC"), tuple(lines))
+    columns = ("", "n", "verdict `manipulated`", *(f"{n}: {alarm_tables.REGION_WORDS}" for n in names))
+    return Table("Authentic photographs by how they were made", columns, tuple(lines), detail=True)
 
 
-def image_score(row: Row) -> float:
-    """-log10 of the smallest statistic; 0 when every instrument abstained. Clipped at 0: larger NFAs say nothing."""
-    values = [s for s in row.statistics.values() if s is not None]
-    return max(-min(values), 0.0) if values else 0.0
+def _facts(row: Row) -> dict[str, str]:
+    return row.recipe | row.strata
 
 
-def strata_table(rows: Sequence[Row]) -> Table | None:
-    """Detection rate and F1 per combination of the strata that the manifests name."""
-    forged = [r for r in rows if r.forged and r.strata]
+def _fact_of(key: str) -> Callable[[Row], str]:
+    return lambda row: _facts(row)[key]
+
+
+def _keys(rows: Sequence[Row]) -> list[str]:
+    """Names of all strata; those that tell only one value of all pictures break nothing down."""
+    keys = dict.fromkeys(k for r in rows for k in _facts(r))
+    return [k for k in keys if len({_facts(r).get(k) for r in rows}) > 1]
+
+
+def _breakdown(title: str, key: str, parts: Sequence[tuple[str, Sequence[Row]]]) -> Table | None:
+    everything = [r for _, part in parts for r in part]
+    if not everything:
+        return None
+    names = main_predictors(everything)
+    lines = []
+    for value, chosen in parts:
+        detected = counted_rate([r.label == "manipulated" for r in chosen]) if any(r.label for r in chosen) else "–"
+        scores = [number(float(np.mean([f1_of(n)(r) for r in chosen]))) for n in (*names, "all_ones")]
+        lines.append((value, str(len(chosen)), detected, *scores))
+    columns = (key, "n", "detected", *(f"F1 {n}" for n in names), "F1 all_ones")
+    note = "Mean over pictures. F1 grows with the forged area by itself: see the yardstick that marks everything."
+    return Table(title, columns, tuple(lines), note)
+
+
+def planted_table(rows: Sequence[Row]) -> Table | None:
+    """Detection rate and F1 per combination of strata, for sets that name the instrument that is meant to find them."""
+    forged = [r for r in rows if r.forged and "instrument" in r.strata]
     if not forged:
         return None
     keys = list(dict.fromkeys(k for r in forged for k in r.strata))
+    names = witnesses(forged)
     lines = []
-    for values in sorted({tuple(r.strata.get(k, "") for k in keys) for r in forged}, key=_natural):
+    combinations = {tuple(r.strata.get(k, "") for k in keys) for r in forged}
+    for values in sorted(combinations, key=lambda v: tuple(map(natural, v))):
         chosen = [r for r in forged if tuple(r.strata.get(k, "") for k in keys) == values]
-        own = values[keys.index("instrument")] if "instrument" in keys else "suite"
-        share = len(_witnesses(chosen))
-        found = sum(passes(r, own, 0.01 / share) for r in chosen) if own != "suite" else None
-        detected = sum(r.label == "manipulated" for r in chosen)
-        low, high = clopper_pearson(detected, len(chosen))
+        own = values[keys.index("instrument")]
+        found = sum(passes(r, own, share_of(own, 0.01, names)) for r in chosen)
         lines.append(
             (
                 *values,
                 str(len(chosen)),
-                f"{100 * detected / len(chosen):.0f} % ({100 * low:.0f} to {100 * high:.0f})",
-                "" if found is None else f"{100 * found / len(chosen):.0f} %",
-                f"{np.mean([r.f1['suite'] for r in chosen]):.2f}",
-                f"{np.mean([r.f1.get(own, 0.0) for r in chosen]):.2f}",
+                counted_rate([r.label == "manipulated" for r in chosen]),
+                f"{100 * found / len(chosen):.0f} %",
+                f"{np.mean([f1_of('suite')(r) for r in chosen]):.2f}",
+                f"{np.mean([f1_of(own)(r) for r in chosen]):.2f}",
             )
         )
     columns = (*keys, "n", "detected", "by the instrument meant", "F1", "F1 of the instrument meant")
-    return Table("Forged pictures by strata", columns, tuple(lines))
+    return Table("Forged pictures by strata", columns, tuple(lines), detail=True)
 
 
-def _natural(values: tuple[str, ...]) -> tuple[tuple[int, float, str], ...]:
-    return tuple((0, float(v), "") if v.replace(".", "", 1).isdigit() else (1, 0.0, v) for v in values)
+def cells_of(rows: Sequence[Row]) -> list[str]:
+    """The robustness cells that rows exist for, in the grid's order, the untouched pictures first."""
+    present = {r.cell for r in rows}
+    return [c for c in (AS_RECEIVED, *CELLS) if c in present]
+
+
+def robustness_table(rows: Sequence[Row], exclude: Sequence[str] = ()) -> Table | None:
+    """One line a cell: what is still found among forged pictures, and what is wrongly marked on authentic ones."""
+    if not any(r.cell for r in rows):
+        return None
+    names = [n for n in main_predictors(rows) if any(n in r.f1 or n in r.marked for r in rows if r.cell)]
+    lines = []
+    for cell in cells_of(rows):
+        chosen = [r for r in rows if r.cell == cell]
+        forged, authentic = [r for r in chosen if r.forged], authentic_rows(chosen)
+        f1 = [number(mean_over_sets(values_by_set(forged, f1_of(n), exclude))) for n in names]
+        regions = [counted_rate([r.largest.get(n, 0.0) >= REGION_SHARE for r in authentic]) for n in names]
+        found = counted_rate([r.label == "manipulated" for r in forged])
+        alarms = counted_rate([r.label == "manipulated" for r in authentic])
+        lines.append((cell or "as received", str(len(forged)), found, *f1, str(len(authentic)), alarms, *regions))
+    columns = ["cell", "forged", "detected", *(f"F1 {n}" for n in names)]
+    columns += ["authentic", "false alarms", *(f"{n}: {alarm_tables.REGION_WORDS}" for n in names)]
+    note = "F1: mean over sets" + (f" {forged_tables.without_words(exclude)}" if exclude else "")
+    note += ". Each cell is applied to forged and authentic pictures alike, and truth follows its geometry."
+    return Table("Robustness", tuple(columns), tuple(lines), note)
 
 
 def error_table(rows: Sequence[Row]) -> Table | None:
@@ -199,10 +151,40 @@ def error_table(rows: Sequence[Row]) -> Table | None:
     failed = [r for r in rows if r.error]
     if not failed:
         return None
-    return Table("Not examined", ("picture", "error"), tuple((f"{r.dataset}/{r.image}", r.error) for r in failed))
+    lines = tuple((f"{r.dataset}/{r.image}" + (f", {r.cell}" if r.cell else ""), r.error) for r in failed)
+    return Table("Not examined", ("picture", "error"), lines)
 
 
-def all_tables(rows: Sequence[Row]) -> list[Table]:
-    """Everything a run can show, empty tables left out."""
-    optional = [forged_table(rows), image_auc_table(rows), strata_table(rows), error_table(rows)]
-    return [*false_alarm_tables(rows), *(t for t in optional if t is not None)]
+def all_tables(
+    rows: Sequence[Row], exclude: Sequence[str] = (), *, promise: float | None = None, note: str = ""
+) -> list[Table]:
+    """Everything a run can show, empty tables left out.
+
+    Args:
+        rows: of one run, robustness cells and all.
+        exclude: data sets that are shown but kept out of the further means.
+        promise: rate of `manipulated` among authentic photographs that the verdict was set for.
+        note: a remark on maps of other tools.
+    """
+    plain = [r for r in rows if not r.cell]
+    one: list[Callable[[], Table | None]] = [
+        lambda: forged_tables.forged_table(plain, exclude),
+        lambda: forged_tables.predictor_table(plain, exclude, note),
+        lambda: forged_tables.ranking_table(plain, exclude),
+        lambda: image_tables.verdict_table(plain),
+        lambda: image_tables.image_ranking_table(plain),
+        lambda: alarm_tables.marked_table(plain),
+        lambda: area_table(plain),
+        lambda: robustness_table(rows, exclude),
+        lambda: error_table(rows),
+        lambda: forged_tables.by_set_table(plain),
+        lambda: forged_tables.ranking_by_set_table(plain),
+        lambda: image_tables.image_auc_table(plain),
+        lambda: forged_tables.oracle_table(plain, exclude),
+        lambda: alarm_tables.marked_by_source(plain),
+        lambda: authentic_recipe_table(plain),
+        lambda: planted_table(plain),
+    ]
+    made = [table for make in one if (table := make()) is not None]
+    made += false_alarm_tables(plain, promise=promise) + image_tables.calibration_tables(plain) + recipe_tables(plain)
+    return [t for t in made if not t.detail] + [t for t in made if t.detail]
