@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,14 @@ from PIL import Image
 from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import Examiner, Settings, examination_map, examination_mask, versions
 from fakeexplain.imaging.source import SUFFIXES, SourceImage, printable
+from fakeexplain.imaging.worker import Limits, load_guarded, renamed
+from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.records import SCHEMA_VERSION, Examination
 from fakeexplain.workers import worker_pool
 
 SUMMARY_NAME = "summary.csv"
+# What spreadsheets take for the start of a formula; the wide forms count too where Japanese or Chinese is set.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _SUMMARY_FIELDS = ("picture", "verdict", "probability", "log10_nfa", "area_fraction", "sha256", "error")
 
 
@@ -106,8 +110,9 @@ def _distinct(jobs: list[Job]) -> list[Job]:
     return out
 
 
-def write_examination(examination: Examination, source: SourceImage, folder: Path) -> None:
-    """Writes examination.json, mask.png, map.npy (where a map exists), overlay.png and report.html into `folder`.
+def write_examination(examination: Examination, source: SourceImage, folder: Path, *, pdf: bool = False) -> None:
+    """Writes examination.json, mask.png, map.npy (where a map exists), overlay.png, report.html and, if asked for,
+    report.pdf into `folder`.
 
     Everything is written beside it first and moved into place, so an interrupted run leaves no half-written folder.
 
@@ -132,6 +137,10 @@ def write_examination(examination: Examination, source: SourceImage, folder: Pat
                 np.save(scratch / "map.npy", score_map)
             Image.fromarray(draw_evidence(examination, source)).save(scratch / "overlay.png", compress_level=3)
             (scratch / "report.html").write_text(render_html(examination, source, score_map), encoding="utf-8")
+            if pdf:
+                from fakeexplain.report.pdf import render_pdf
+
+                (scratch / "report.pdf").write_bytes(render_pdf(examination, source, score_map))
             (scratch / "examination.json").write_text(examination.to_json(), encoding="utf-8")
             scratch.chmod(0o755)
             _replace_folder(scratch, folder)
@@ -169,28 +178,32 @@ def finished_before(job: Job, out: Path, settings: Settings) -> Examination | No
     except (OSError, ValueError):
         return None
     examiner = Examiner(settings)
-    same_versions = examination.versions == versions(examiner.instruments)
+    same_versions = examination.versions == versions(examiner.instruments, examiner.expert)
     wanted = [i.name for i in examiner.instruments]
-    same_settings = (examination.settings.get("false_alarms"), examination.settings.get("instruments")) == (
-        settings.false_alarms,
-        wanted,
-    )
+    kept = examination.settings
+    same_settings = (kept.get("false_alarms"), kept.get("instruments")) == (settings.false_alarms, wanted)
     current = examination.schema_version == SCHEMA_VERSION
     return examination if same_bytes and same_versions and same_settings and current else None
 
 
-def examine_job(job: Job, settings: Settings, out: Path | None, threads: int, resume: bool) -> Outcome:
-    """One picture from file to result folder; user errors become the outcome's `error`."""
+def examine_job(
+    job: Job, settings: Settings, out: Path | None, threads: int, resume: bool, pdf: bool = False
+) -> Outcome:
+    """One picture from file to result folder; user errors become the outcome's `error`.
+
+    Decoding and metadata are left to a guarded worker, so that a codec that crashes or hangs costs this picture only.
+    """
     try:
         if resume and out is not None:
             before = finished_before(job, out, settings)
-            if before is not None:
+            if before is not None and (not pdf or (out / job.relative / "report.pdf").exists()):
                 return Outcome(job, before, skipped=True)
         examiner = Examiner(settings, threads=threads)
-        source = replace(examiner.load(job.path), name=printable(str(job.relative)))
+        limits = Limits(max_megapixels=settings.max_megapixels)
+        source = renamed(load_guarded(job.path, limits, prepare=prepare_provenance), str(job.relative))
         examination = examiner.examine(source)
         if out is not None:
-            write_examination(examination, source, out / job.relative)
+            write_examination(examination, source, out / job.relative, pdf=pdf)
         return Outcome(job, examination)
     except OutputError as error:
         return Outcome(job, error=str(error), fatal=True)
@@ -212,8 +225,8 @@ def _mark_outdated(job: Job, out: Path | None, error: str) -> None:
             (out / job.relative / "OUTDATED.txt").write_text(note, encoding="utf-8")
 
 
-def _work(job: Job, settings: Settings, out: Path | None, resume: bool) -> Outcome:
-    outcome = examine_job(job, settings, out, threads=1, resume=resume)
+def _work(job: Job, settings: Settings, out: Path | None, resume: bool, pdf: bool) -> Outcome:
+    outcome = examine_job(job, settings, out, threads=1, resume=resume, pdf=pdf)
     if outcome.examination is not None:  # maps stay in the worker: they are large and already written
         bare = tuple(e.model_copy(update={"score_map": None}) for e in outcome.examination.evidence)
         outcome = Outcome(job, outcome.examination.model_copy(update={"evidence": bare}), skipped=outcome.skipped)
@@ -221,7 +234,7 @@ def _work(job: Job, settings: Settings, out: Path | None, resume: bool) -> Outco
 
 
 def examine_batch(
-    jobs: Sequence[Job], settings: Settings, out: Path | None, *, workers: int, resume: bool = False
+    jobs: Sequence[Job], settings: Settings, out: Path | None, *, workers: int, resume: bool = False, pdf: bool = False
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they arrive. When a worker process dies, its picture is found by running the unfinished ones alone.
 
@@ -229,7 +242,7 @@ def examine_batch(
     """
     unfinished = dict.fromkeys(jobs)
     with worker_pool(workers) as pool:
-        futures = [pool.submit(_work, job, settings, out, resume) for job in jobs]
+        futures = [pool.submit(_work, job, settings, out, resume, pdf) for job in jobs]
         try:
             for future in as_completed(futures):
                 outcome = future.result()
@@ -240,7 +253,7 @@ def examine_batch(
     for job in list(unfinished):
         with worker_pool(1) as single:
             try:
-                outcome = single.submit(_work, job, settings, out, resume).result()
+                outcome = single.submit(_work, job, settings, out, resume, pdf).result()
             except BrokenProcessPool:
                 line = f"{printable(str(job.path))}: examining it brought its process down; the file may be hostile"
                 outcome = Outcome(job, error=line)
@@ -276,7 +289,7 @@ def write_summary(outcomes: Sequence[Outcome], out: Path) -> None:
 
 
 def _plain_cell(cell: object) -> object:
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS:
         return "'" + cell
     return cell
 

@@ -1,4 +1,4 @@
-"""The command line: examine, measure, instruments, bench. Stands above all rooms.
+"""The command line: examine, measure, instruments here, all others in `commands/`. Stands above all rooms.
 
 Exit codes: 0 everything asked for was done (whatever the verdicts), 1 at least one picture could not be examined,
 2 wrong usage or settings, 3 results could not be written, 130 interrupted.
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+from fakeexplain.commands.bench import bench  # noqa: E402
+from fakeexplain.commands.case import app as case_app  # noqa: E402
+from fakeexplain.commands.compare import compare, duplicates  # noqa: E402
+
 DEFAULT_JOBS = min(2, os.cpu_count() or 1)
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -56,6 +60,9 @@ Instruments = Annotated[
     ),
 ]
 MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Refuse larger pictures before decoding.")]
+Expert = Annotated[
+    str, typer.Option("--expert", help="Folder with weights of the network; `embedded`, or `none` to do without.")
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures examined at the same time.")]
 
 
@@ -108,8 +115,10 @@ def examine(
     json_output: Annotated[bool, typer.Option("--json", help="Print examinations as JSON, one per line.")] = False,
     false_alarms: FalseAlarms = 0.02,
     instruments: Instruments = None,
+    expert: Expert = "embedded",
     max_megapixels: MaxMegapixels = 150.0,
     jobs: Jobs = DEFAULT_JOBS,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf into each folder of --out.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep results in --out that are still up to date.")] = False,
 ) -> None:
     """Examine photographs: verdict, where, why, how sure, and what could not be tested.
@@ -120,6 +129,9 @@ def examine(
 
     Exit codes: 0 all examined, 1 some could not be, 2 wrong usage, 3 cannot write, 130 interrupted.
     """
+    from fakeexplain.imaging.worker import start_worker
+
+    start_worker()  # its start-up runs beside the imports below
     from fakeexplain.batch import examine_batch, examine_job, find_pictures, outcome_json, write_summary
     from fakeexplain.examiner import Examiner, Settings
     from fakeexplain.imaging.source import printable
@@ -127,7 +139,9 @@ def examine(
 
     if resume and out is None:
         raise _fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
-    settings = Settings(false_alarms, _names(instruments), max_megapixels)
+    if pdf and out is None:
+        raise _fail("--pdf needs --out: the report has to go somewhere", EXIT_USAGE)
+    settings = Settings(false_alarms, _names(instruments), max_megapixels, None if expert == "none" else expert)
     try:
         Examiner(settings)  # wrong settings are told once, before the first picture
         if not 0 < max_megapixels < float("inf"):
@@ -145,9 +159,11 @@ def examine(
     for line in errors:
         _tell_error(line)
     if len(pictures) == 1:
-        arriving = (examine_job(job, settings, out, threads=2, resume=resume) for job in pictures)
+        arriving = (examine_job(job, settings, out, threads=2, resume=resume, pdf=pdf) for job in pictures)
     else:
-        arriving = examine_batch(pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume)
+        arriving = examine_batch(
+            pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume, pdf=pdf
+        )
     written, interrupted = True, False
     with _progress() as progress:
         task = progress.add_task("examining", total=len(pictures))
@@ -256,96 +272,10 @@ def instruments() -> None:
     _out.print(table)
 
 
-@app.command()
-def bench(
-    folders: Annotated[list[Path], typer.Argument(help="Data sets: images/ and masks/, or authentic photographs.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for rows.jsonl, tables.md, plots.")] = None,
-    false_alarms: FalseAlarms = 0.02,
-    instruments: Instruments = None,
-    jobs: Jobs = DEFAULT_JOBS,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pictures a data set.")] = None,
-) -> None:
-    """Measure on data sets: false alarms with exact intervals, masks against truth beside yardsticks.
-
-    A data set is a folder with images/ and masks/ (white = forged, same stem; no mask = authentic), or a folder of
-    authentic photographs. With --out, a run that was stopped goes on where it was when started again.
-
-    [bold]fakeexplain bench data/authentic data/my_forgeries --out results[/]
-    """
-    from fakeexplain.evaluation.protocol import dataset_names, read_dataset, row_from_json, row_to_json, run_benchmark
-    from fakeexplain.evaluation.tables import all_tables
-    from fakeexplain.examiner import Examiner, Settings
-
-    settings = Settings(false_alarms, _names(instruments))
-    try:
-        Examiner(settings)
-        named = zip(folders, dataset_names(folders), strict=True)
-        items = [item for folder, name in named for item in read_dataset(folder, name)[:limit]]
-        if out is not None:
-            _prepare_folder(out)
-    except SettingsError as error:
-        raise _fail(error, EXIT_USAGE) from None
-    except OutputError as error:
-        raise _fail(error, EXIT_OUTPUT) from None
-    except FakeExplainError as error:
-        raise _fail(error, EXIT_SOME_FAILED) from None
-    rows = []
-    log = None
-    if out is not None:
-        log_path = _rows_path(out, settings)
-        if log_path.exists():
-            known = {i.key for i in items}
-            lines = [line for line in log_path.read_text("utf-8").splitlines() if line.endswith("}")]
-            log_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
-            kept = [row_from_json(line) for line in lines]
-            rows = [r for r in kept if (r.dataset, r.image, r.stamp) in known]
-            done = {(r.dataset, r.image, r.stamp) for r in rows}
-            items = [i for i in items if i.key not in done]
-        log = log_path.open("a", encoding="utf-8")
-    try:
-        with _progress() as progress:
-            task = progress.add_task("measuring", total=len(items))
-            for row in run_benchmark(items, settings, workers=jobs):
-                rows.append(row)
-                progress.advance(task)
-                if log is not None:
-                    log.write(row_to_json(row) + "\n")
-                    log.flush()
-    except FakeExplainError as error:
-        raise _fail(error, EXIT_SOME_FAILED) from None
-    except KeyboardInterrupt:
-        kept_words = "the same command goes on from here" if out is not None else "nothing was kept without --out"
-        _err.print(f"interrupted after {len(rows)} pictures; {kept_words}")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        if log is not None:
-            log.close()
-    rows.sort(key=lambda r: (r.dataset, r.image))
-    tables = all_tables(rows)
-    for table in tables:
-        _out.print(table.to_rich())
-    if out is not None:
-        (out / "tables.md").write_text("\n".join(t.to_markdown() for t in tables), encoding="utf-8")
-        try:
-            from fakeexplain.evaluation.plots import plot_planted
-
-            plot_planted(rows, out / "planted.png")
-        except SettingsError as error:
-            _err.print(f"no plot: {escape(str(error))}")
-        _out.print(f"rows, tables and plots: {escape(str(out))}", highlight=False)
-    if any(r.error for r in rows):
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _rows_path(out: Path, settings: object) -> Path:
-    """Rows of one run; another version or setting gets another file, so that figures are never mixed."""
-    import hashlib
-
-    from fakeexplain.examiner import versions
-    from fakeexplain.instruments.suite import all_instruments
-
-    key = hashlib.sha256(repr((settings, sorted(versions(all_instruments()).items()))).encode()).hexdigest()[:12]
-    return out / f"rows-{key}.jsonl"
+app.command()(bench)
+app.command()(compare)
+app.command()(duplicates)
+app.add_typer(case_app, name="case")
 
 
 def main() -> None:

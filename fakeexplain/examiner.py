@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata as package_metadata
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,13 +26,31 @@ import fakeexplain
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.regions import decode_mask, encode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
-from fakeexplain.instruments.suite import all_instruments, run_suite, select_instruments
+from fakeexplain.imaging.worker import Limits, load_guarded
+from fakeexplain.instruments.suite import all_instruments, number_evidence, run_suite, select_instruments
+from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.quality import assess
 from fakeexplain.reasoning.wording import explain
-from fakeexplain.records import Evidence, Examination
-from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, Panel, decide
+from fakeexplain.records import Evidence, Examination, QualityReport
+from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, Panel, decide, evidence_mask
 
-_LIBRARIES = ("numpy", "scipy", "pillow", "opencv-python-headless", "jpeglib", "pi-heif", "ExifRead")
+if TYPE_CHECKING:
+    from fakeexplain.localization import Expert
+
+EMBEDDED = "embedded"
+EXPERT = "expert"  # `localization.NAME`, without importing torch
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pillow",
+    "opencv-python-headless",
+    "jpeglib",
+    "pi-heif",
+    "ExifRead",
+    "c2pa-python",
+    "torch",
+    "open_clip_torch",
+)
 
 
 @dataclass(frozen=True)
@@ -40,11 +61,14 @@ class Settings:
         false_alarms: promised rate of `manipulated` among authentic photographs, in [1e-6, 0.5].
         instruments: names, None for all.
         max_megapixels: larger pictures are refused before decoding.
+        expert: folder with weights of the trained network, "embedded" for those that come with the library (if this
+            copy has any), None to do without it; its half of the false alarms then stays unused.
     """
 
     false_alarms: float = DEFAULT_FALSE_ALARMS
     instruments: tuple[str, ...] | None = None
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+    expert: str | None = EMBEDDED
 
 
 class Examiner:
@@ -56,25 +80,26 @@ class Examiner:
         keep: how many examinations to keep, by sha256, so that asking again is free.
 
     Raises:
-        SettingsError: unknown instruments, or a false-alarm rate out of range.
+        SettingsError: unknown instruments, a false-alarm rate out of range, or weights that cannot be loaded.
     """
 
     def __init__(self, settings: Settings | None = None, *, threads: int = 2, keep: int = 4) -> None:
         self.settings = settings or Settings()
         self.instruments = select_instruments(self.settings.instruments)
-        self.panel = Panel(self.settings.false_alarms, tuple(i.name for i in self.instruments if i.localizes))
+        self.expert = _load_expert(self.settings.expert)
+        localizing = tuple(i.name for i in self.instruments if i.localizes)
+        self.panel = Panel(self.settings.false_alarms, localizing, self.expert.name if self.expert else None)
         self._threads = threads
         self._keep = keep
         self._kept: OrderedDict[tuple[str, str], Examination] = OrderedDict()
 
     def load(self, picture: str | os.PathLike[str] | bytes | SourceImage, *, name: str | None = None) -> SourceImage:
-        """A SourceImage from a path, bytes or itself. Raises SourceError."""
+        """A SourceImage from a path, bytes or itself, decoded in a guarded process. Raises SourceError."""
         if isinstance(picture, SourceImage):
             return picture
-        limit = self.settings.max_megapixels
-        if isinstance(picture, bytes):
-            return SourceImage.from_bytes(picture, name=name or "image", max_megapixels=limit)
-        return SourceImage.from_path(picture, name=name, max_megapixels=limit)
+        return load_guarded(
+            picture, Limits(max_megapixels=self.settings.max_megapixels), name=name, prepare=prepare_provenance
+        )
 
     def examine(
         self,
@@ -101,7 +126,12 @@ class Examiner:
             return self._kept[key]
         quality = assess(source)
         opened = time.perf_counter()
-        evidence, seconds = run_suite(source, self.instruments, threads=self._threads, on_done=on_done)
+        found, seconds = run_suite(source, self.instruments, threads=self._threads, on_done=on_done)
+        if self.expert is not None:
+            found.append(self._ask_expert(source, quality, seconds))
+            if on_done is not None:
+                on_done(self.expert.name)
+        evidence = number_evidence(found)
         verdict, mask = decide(evidence, quality, self.panel, source.height, source.width)
         reasoning = explain(quality, evidence, verdict)
         seconds = {"open": round(opened - started, 4), **seconds, "total": round(time.perf_counter() - started, 4)}
@@ -116,8 +146,9 @@ class Examiner:
                 "false_alarms": self.settings.false_alarms,
                 "instruments": [i.name for i in self.instruments],
                 "max_megapixels": self.settings.max_megapixels,
+                "expert": self.settings.expert if self.expert else None,
             },
-            versions=versions(self.instruments),
+            versions=versions(self.instruments, self.expert),
             seconds=seconds,
             examined_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
@@ -125,6 +156,17 @@ class Examiner:
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return examination
+
+    def _ask_expert(self, source: SourceImage, quality: QualityReport, seconds: dict[str, float]) -> Evidence:
+        """The expert's evidence; a failure on one picture is an abstention, as it is for an instrument."""
+        assert self.expert is not None
+        start = time.perf_counter()
+        try:
+            return self.expert.evidence(self.expert.localize(source, threads=self._threads), quality)
+        except (MemoryError, ArithmeticError, ValueError, RuntimeError) as error:
+            return self.expert.abstain(f"it failed on this picture ({type(error).__name__}: {error})")
+        finally:
+            seconds[self.expert.name] = round(time.perf_counter() - start, 4)
 
     def measure(
         self,
@@ -159,7 +201,20 @@ class Examiner:
         return measured if measured.region else measured.model_copy(update={"region": region_of_mask(region_mask)})
 
 
-def versions(instruments: Sequence[object] = ()) -> dict[str, str]:
+def _load_expert(setting: str | None) -> Expert | None:
+    if setting is None or (setting == EMBEDDED and not has_embedded_weights()):
+        return None
+    from fakeexplain.localization import load_cached  # brings torch along, which takes a second or two
+
+    return load_cached(None if setting == EMBEDDED else Path(setting))
+
+
+def has_embedded_weights() -> bool:
+    """Whether this copy of the library carries trained weights; a verdict without them says so."""
+    return resources.files("fakeexplain").joinpath("weights", "expert", "config.json").is_file()
+
+
+def versions(instruments: Sequence[object] = (), expert: Expert | None = None) -> dict[str, str]:
     """Versions of everything that can change a figure."""
     found = {"fakeexplain": fakeexplain.__version__, "python": platform.python_version()}
     for library in _LIBRARIES:
@@ -169,6 +224,8 @@ def versions(instruments: Sequence[object] = ()) -> dict[str, str]:
             found[library] = "unknown"
     for instrument in instruments:
         found[f"instrument:{instrument.name}"] = instrument.version  # type: ignore[attr-defined]
+    if expert is not None:
+        found[f"weights:{expert.name}"] = expert.version
     return found
 
 
@@ -178,14 +235,21 @@ def examination_mask(examination: Examination) -> np.ndarray:
 
 
 def examination_map(examination: Examination) -> np.ndarray | None:
-    """float32 HxW in [0, 1]: the largest of the instruments' score maps, not calibrated; None if there is none.
+    """float32 HxW in [0, 1]: the expert's map, raised to 1 where an instrument's finding passed its threshold.
 
-    Only for an examination made in this process: maps are not part of the JSON.
+    This is the picture's localization whatever the verdict says; 0.5 is its threshold. Without an expert it is the
+    largest of the instruments' score maps, which are not calibrated; None if there is nothing to show. Only for an
+    examination made in this process: maps are not part of the JSON.
     """
-    maps = [e.score_map for e in examination.evidence if e.score_map is not None]
+    maps = {e.instrument: e.score_map for e in examination.evidence if e.score_map is not None}
     if not maps:
         return None
-    combined: np.ndarray = maps[0].astype(np.float32, copy=True)
-    for other in maps[1:]:
-        np.maximum(combined, other, out=combined)
+    if EXPERT not in maps:
+        return np.maximum.reduce([m.astype(np.float32) for m in maps.values()])
+    combined: np.ndarray = maps[EXPERT].astype(np.float32, copy=True)
+    limit = examination.verdict.threshold_log10
+    passed = [
+        e for e in examination.evidence if e.kind == "detection" and e.log10_nfa is not None and e.log10_nfa < limit
+    ]
+    combined[evidence_mask(passed, *combined.shape)] = 1.0
     return combined

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Scalar = bool | int | float | str | None
 EvidenceKind = Literal["detection", "fact", "measurement", "abstention"]
@@ -124,7 +124,8 @@ class Verdict(Record):
         label: `manipulated`, `no_evidence` (which is not "authentic") or `inconclusive`.
         probability: posterior probability of local manipulation in [0, 1]; `probability_basis` defines it.
         log10_nfa: the smallest log10 NFA among localizing instruments, multiplied by their number; None if none ran.
-        threshold_log10: a detection counts when its own log10 NFA is below this.
+        threshold_log10: an instrument's detection counts when its log10 NFA is below this.
+        expert_threshold_log10: the expert's detection counts when log10 of its p-value is below this; None without one.
         false_alarms: the promised rate of `manipulated` among authentic photographs.
         deciding_ids: evidence ids the label rests on.
         reason: one sentence saying how the label came about.
@@ -137,6 +138,7 @@ class Verdict(Record):
     probability: float
     log10_nfa: float | None
     threshold_log10: float
+    expert_threshold_log10: float | None = None
     false_alarms: float
     deciding_ids: tuple[str, ...] = ()
     reason: str

@@ -1,13 +1,14 @@
 """Evidence -> the calibrated three-way verdict. The only place where "manipulated" is decided.
 
-Witnesses: each localizing instrument (and later the learned expert) has a share of the promised false-alarm rate, and
+Witnesses: each localizing instrument, and the learned expert, has a share of the promised false-alarm rate, and
 testifies when its statistic, log10 NFA or log10 p, falls below log10 of its share. The instruments together hold half
 of the whole rate, divided evenly; the expert holds the other half. Shares are set before anything is measured and do
 not depend on which witnesses abstain, so the promise stands for every picture (a union bound).
 
 The probability is a posterior with a stated prior: P = prior x LR / (prior x LR + 1 - prior), where the likelihood
-ratio LR of the strongest witness statistic was counted on authentic and forged pictures (`verdict_calibration.json`),
-smoothed and made monotone. It never contradicts the label: at most the prior without evidence, at least with it.
+ratio LR of the strongest witness was counted on authentic and forged pictures (`verdict_calibration.json`), smoothed
+and made monotone. Witnesses are compared by the rate of false alarms that would have to be accepted for each to
+testify. The probability never contradicts the label: at most the prior without evidence, at least with it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ NEVER_TESTED = (
 )
 
 
+NO_EXPERT = "what a trained network might see, for none was used"
+
+
 @dataclass(frozen=True)
 class Panel:
     """Who testifies, and with which share of the false alarms.
@@ -69,6 +73,10 @@ class Panel:
 
     def witnesses(self) -> tuple[str, ...]:
         return self.instruments + ((self.expert,) if self.expert else ())
+
+    def rate_log10(self, witness: str, statistic: float) -> float:
+        """log10 of the promised rate of false alarms from which on this witness would testify with this statistic."""
+        return statistic - self.threshold_log10(witness) + math.log10(self.false_alarms)
 
 
 def statistic_log10(item: Evidence) -> float | None:
@@ -107,7 +115,11 @@ def decide(
     """The verdict and the mask it rests on (bool HxW, empty unless `manipulated`)."""
     found = significant(evidence, panel)
     sound, conflicts = _settle_conflicts(found, height, width)
-    statistics = [s for e in evidence if e.instrument in panel.witnesses() and (s := statistic_log10(e)) is not None]
+    judged = [
+        (e.instrument, s)
+        for e in evidence
+        if e.instrument in panel.witnesses() and (s := statistic_log10(e)) is not None
+    ]
     empty = np.zeros((height, width), dtype=bool)
     mask = empty
     deciding: tuple[str, ...] = ()
@@ -126,23 +138,27 @@ def decide(
     elif found:
         label, reason = "inconclusive", "The instruments contradict each other, and no finding stands without conflict."
         deciding = tuple(e.id for e in found)
-    elif not statistics:
+    elif not judged:
         label, reason = "inconclusive", "No instrument could be applied to this picture."
     else:
-        label, reason = "no_evidence", f"None of {_count(len(statistics), 'test result')} passed the threshold."
-    best = min(statistics) if statistics else None
-    probability, basis = _probability(label, best)
+        label, reason = "no_evidence", f"None of {_count(len(judged), 'test result')} passed the threshold."
+    rates = [panel.rate_log10(witness, statistic) for witness, statistic in judged]
+    nfas = [statistic for witness, statistic in judged if witness != panel.expert]
+    probability, basis = _probability(label, min(rates) if rates else None)
     verdict = Verdict(
         label=label,  # type: ignore[arg-type]
         probability=round(probability, 4),
-        log10_nfa=None if best is None else round(best + math.log10(max(len(panel.instruments), 1)), 3),
+        log10_nfa=round(min(nfas) + math.log10(max(len(panel.instruments), 1)), 3) if nfas else None,
         threshold_log10=round(panel.threshold_log10(panel.instruments[0] if panel.instruments else ""), 4),
+        expert_threshold_log10=round(panel.threshold_log10(panel.expert), 4) if panel.expert else None,
         false_alarms=panel.false_alarms,
         deciding_ids=deciding,
         reason=reason,
         probability_basis=basis,
         conflicts=conflicts,
-        not_tested=NEVER_TESTED + tuple(f"{e.instrument}: {e.reason}" for e in evidence if e.kind == "abstention"),
+        not_tested=NEVER_TESTED
+        + (() if panel.expert else (NO_EXPERT,))
+        + tuple(f"{e.instrument}: {e.reason}" for e in evidence if e.kind == "abstention"),
     )
     return verdict, mask
 
@@ -182,7 +198,7 @@ def fit_likelihood_ratios(authentic: Sequence[float], forged: Sequence[float], e
     """Monotone likelihood ratios P(score in bin | forged) / P(score in bin | authentic).
 
     Args:
-        authentic, forged: scores, -log10 of the smallest statistic of a picture.
+        authentic, forged: scores, -log10 of the smallest `Panel.rate_log10` of a picture.
         edges: inner bin edges, rising; bins are (-inf, edges[0]), [edges[0], edges[1]), ...
 
     Returns:
@@ -203,16 +219,16 @@ def fit_likelihood_ratios(authentic: Sequence[float], forged: Sequence[float], e
     return [b[1] / b[0] * scale for b in blocks for _ in range(int(b[2]))]
 
 
-def _probability(label: str, best_log10: float | None) -> tuple[float, str]:
+def _probability(label: str, rate_log10: float | None) -> tuple[float, str]:
     calibration = load_calibration()
     basis = (
         f"It starts from an even chance (prior {PRIOR:g}) and weighs how much more often forged than authentic "
         f"pictures gave a strongest finding like this one (likelihood ratio, counted on {calibration['authentic']} "
         f"authentic and {calibration['forged']} forged pictures: {calibration['data']})."
     )
-    if label == "inconclusive" or best_log10 is None:
+    if label == "inconclusive" or rate_log10 is None:
         return PRIOR, basis + " An inconclusive picture keeps the prior."
-    index = int(np.searchsorted(calibration["edges"], -best_log10, side="right"))
+    index = int(np.searchsorted(calibration["edges"], -rate_log10, side="right"))
     ratio = float(calibration["likelihood_ratios"][index])
     posterior = PRIOR * ratio / (PRIOR * ratio + 1 - PRIOR)
     return (max(posterior, PRIOR) if label == "manipulated" else min(posterior, PRIOR)), basis

@@ -5,6 +5,7 @@ Adding an instrument is one file, one line in `all_instruments`, one test.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ def run_suite(
     *,
     threads: int = 2,
     on_done: Callable[[str], None] | None = None,
-) -> tuple[tuple[Evidence, ...], dict[str, float]]:
+) -> tuple[list[Evidence], dict[str, float]]:
     """Runs the instruments side by side.
 
     An instrument that fails on a picture abstains with the error as its reason: one weak spot must not cost the answer.
@@ -61,7 +62,7 @@ def run_suite(
         on_done: called with an instrument's name when it has finished (from a worker thread).
 
     Returns:
-        (numbered evidence: detections by rising NFA first, then facts, then abstentions; seconds per instrument).
+        (evidence, not numbered yet; seconds per instrument).
     """
     seconds: dict[str, float] = {}
 
@@ -83,14 +84,19 @@ def run_suite(
             results = list(pool.map(run, instruments))
     else:
         results = [run(i) for i in instruments]
-    return number_evidence([e for found in results for e in found]), seconds
+    return [e for found in results for e in found], seconds
+
+
+def _rarity(item: Evidence) -> float:
+    """log10 NFA or log10 p: what is rarer by chance is read first."""
+    if item.log10_nfa is not None:
+        return item.log10_nfa
+    return math.log10(max(item.p_value, 1e-12)) if item.p_value is not None else math.inf
 
 
 def number_evidence(evidence: Sequence[Evidence], first: int = 1, first_region: int = 1) -> tuple[Evidence, ...]:
     """Sorts evidence for reading and gives ids E1, E2, ... and R1, R2, ... to it and its regions."""
-    ordered = sorted(
-        evidence, key=lambda e: (_KIND_ORDER[e.kind], e.log10_nfa if e.log10_nfa is not None else float("inf"))
-    )
+    ordered = sorted(evidence, key=lambda e: (_KIND_ORDER[e.kind], _rarity(e)))
     numbered = []
     region_number = first_region
 

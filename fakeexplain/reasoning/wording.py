@@ -74,12 +74,13 @@ def describe(item: Evidence) -> str:
 
 
 def is_significant(item: Evidence, verdict: Verdict) -> bool:
-    """Whether a detection passed its threshold. A witness with a p-value has half of the promised false alarms."""
+    """Whether a detection passed its witness's threshold."""
     if item.kind != "detection":
         return False
     if item.log10_nfa is not None:
         return item.log10_nfa < verdict.threshold_log10
-    return item.p_value is not None and item.p_value < verdict.false_alarms / 2
+    limit = verdict.expert_threshold_log10
+    return limit is not None and item.p_value is not None and math.log10(max(item.p_value, 1e-12)) < limit
 
 
 def instrument_title(name: str) -> str:

@@ -62,8 +62,9 @@ def test_folders_without_pictures_are_told(tmp_path):
 
 
 def test_summary_cells_are_no_formulas(tmp_path):
-    outcomes = [Outcome(Job(Path(n), Path(n)), error="@SUM(A1)") for n in ("=1+1.jpg", "+x.jpg", "plain.jpg")]
+    names = ("=1+1.jpg", "+x.jpg", "＝1.jpg", "plain.jpg")
+    outcomes = [Outcome(Job(Path(n), Path(n)), error="@SUM(A1)") for n in names]
     write_summary(outcomes, tmp_path)
     lines = (tmp_path / "summary.csv").read_text().splitlines()[1:]
-    assert [line[:2] for line in lines] == ["'+", "'=", "pl"]
+    assert [line[:2] for line in lines] == ["'+", "'=", "pl", "'＝"]
     assert all(line.endswith("'@SUM(A1)") for line in lines)

@@ -216,7 +216,7 @@ def test_pairs_name_both_places_and_no_culprit() -> None:
 def test_the_network_is_worded_by_its_p_value() -> None:
     item = detection("expert_region", None, instrument="expert", p_value=0.002)
     assert "no more than 1 of 500 unaltered pictures" in describe(item).lower()
-    assert is_significant(item, verdict())
+    assert is_significant(item, verdict(expert_threshold_log10=-2.0))
     assert not is_significant(item.model_copy(update={"p_value": 0.011}), verdict())
 
 

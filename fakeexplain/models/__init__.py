@@ -1,0 +1,1 @@
+"""Networks as pure tensors: no files, no numpy, no thresholds (see `processing` for the edge to numpy)."""

@@ -1,0 +1,213 @@
+"""Pictures in, maps out: the edge between numpy and the expert's tensors.
+
+The only place where a network meets a `SourceImage`. Nothing is resized before the traces are read: the picture is
+encoded in tiles whose overlap makes them equal to the whole, and the trunk sees all of it at 1/4, or in large windows
+that share the statistics of the whole when memory would not hold it. Deliberately left out: thresholds and
+probabilities that mean something (`fakeexplain.localization`).
+
+The network works in the *stored* frame, where the JPEG grid begins at (0, 0); maps come back upright.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fakeexplain.imaging.source import SourceImage, orient
+from fakeexplain.models.forgery_expert import ExpertOutput, ForgeryLocalizationExpert
+from fakeexplain.models.trace_encoder import LOCAL_MARGIN, LocalFeatures
+
+TILE = 512  # pixels of a tile's inner side
+WINDOW = 2560  # pixels; a picture whose sides are both at most this goes through the trunk whole
+OVERLAP = 256  # pixels that neighbouring windows share
+STRIDE = 16
+_INVERSE = {6: 8, 8: 6}  # all other EXIF orientations are their own inverse
+
+
+@dataclass(frozen=True)
+class RawMaps:
+    """What the network says, upright, before any calibration.
+
+    Attributes:
+        mask_logits: float32 HxW at source size.
+        confidence_logits: float32 HxW at source size.
+        operation_logits: float32 O, averaged over the cells weighted by their mask probability.
+        image_logit: of the whole picture; the largest of the windows when there were several.
+    """
+
+    mask_logits: np.ndarray
+    confidence_logits: np.ndarray
+    operation_logits: np.ndarray
+    image_logit: float
+
+
+def stored_rgb(source: SourceImage) -> np.ndarray:
+    """uint8 HxWx3 in the stored frame, undoing the EXIF orientation."""
+    return orient(source.rgb, _INVERSE.get(source.orientation, source.orientation))
+
+
+def table_of(source: SourceImage) -> np.ndarray | None:
+    """float32 64, the luma quantisation table, None where there is no 8-bit JPEG."""
+    if source.jpeg is None or source.jpeg.precision != 8:
+        return None
+    return source.jpeg.luma_table.astype(np.float32).ravel()
+
+
+@torch.inference_mode()
+def run_expert(
+    model: ForgeryLocalizationExpert, rgb: np.ndarray, table: np.ndarray | None, *, window: int = WINDOW
+) -> RawMaps:
+    """Runs the network on one picture of any size.
+
+    Args:
+        rgb: uint8 HxWx3, its corner on the JPEG grid.
+        table: float 64 luma quantisation table in natural order, or None.
+        window: see `WINDOW`; at least 2 * OVERLAP.
+    """
+    height, width = rgb.shape[:2]
+    device = next(model.parameters()).device
+    padded = cv2.copyMakeBorder(rgb, 0, -height % STRIDE, 0, -width % STRIDE, cv2.BORDER_REFLECT_101)
+    tables = torch.from_numpy(np.ones(64, np.float32) if table is None else table)[None].to(device)
+    local = encode_tiles(model, padded, tables, torch.tensor([table is not None], device=device))
+    semantic = _semantic(model, padded, device)
+    boxes = window_boxes(padded.shape[0], padded.shape[1], window)
+    if len(boxes) == 1:
+        return _maps(model.decode(local, semantic), height, width)
+    sums = None
+    for box in boxes:
+        part = model.trunk.sums(_cut(local, box))
+        sums = part if sums is None or part is None else sums + part
+    return _merge(model, local, semantic, sums, boxes, height, width)
+
+
+def encode_tiles(
+    model: ForgeryLocalizationExpert, rgb: np.ndarray, tables: Tensor, has_jpeg: Tensor, *, tile: int = TILE
+) -> LocalFeatures:
+    """Local features of a whole picture, tile by tile; the same numbers as in one pass but for rounding.
+
+    Args:
+        rgb: uint8 HxWx3, sides multiples of 16. tile: a multiple of 16.
+    """
+    height, width = rgb.shape[:2]
+    whole: dict[str, Tensor] = {}
+    for y in range(0, height, tile):
+        for x in range(0, width, tile):
+            y0, x0 = max(y - LOCAL_MARGIN, 0), max(x - LOCAL_MARGIN, 0)
+            y1, x1 = min(y + tile + LOCAL_MARGIN, height), min(x + tile + LOCAL_MARGIN, width)
+            pixels = torch.from_numpy(np.ascontiguousarray(rgb[y0:y1, x0:x1])).to(tables.device)
+            piece = pixels.permute(2, 0, 1)[None].float().contiguous(memory_format=torch.channels_last)
+            found = model.local(piece, tables, has_jpeg)
+            for name, stride in (("quarter", 4), ("colour", 4), ("jpeg", 8)):
+                part: Any = getattr(found, name)
+                if part is None:
+                    continue
+                if name not in whole:
+                    whole[name] = part.new_empty(1, part.shape[1], height // stride, width // stride)
+                top, left = (y - y0) // stride, (x - x0) // stride
+                h, w = min(tile, height - y) // stride, min(tile, width - x) // stride
+                target = whole[name][:, :, y // stride : y // stride + h, x // stride : x // stride + w]
+                target.copy_(part[:, :, top : top + h, left : left + w])
+    return LocalFeatures(whole["quarter"], whole["colour"], whole.get("jpeg"))
+
+
+def window_boxes(height: int, width: int, window: int) -> list[tuple[int, int, int, int]]:
+    """xyxy boxes in pixels, multiples of 16, that cover the picture with an overlap; one when it is small enough."""
+
+    def spans(length: int) -> list[tuple[int, int]]:
+        if length <= window:
+            return [(0, length)]
+        count = -(-(length - OVERLAP) // (window - OVERLAP))
+        step = -(-(length - window) // (count - 1))
+        step = -(-step // STRIDE) * STRIDE
+        return [(min(i * step, length - window), min(i * step, length - window) + window) for i in range(count)]
+
+    window = window // STRIDE * STRIDE
+    return [(x0, y0, x1, y1) for y0, y1 in spans(height) for x0, x1 in spans(width)]
+
+
+def _cut(local: LocalFeatures, box: tuple[int, int, int, int]) -> LocalFeatures:
+    def part(features: Tensor, stride: int) -> Tensor:
+        x0, y0, x1, y1 = (v // stride for v in box)
+        return features[:, :, y0:y1, x0:x1]
+
+    jpeg = None if local.jpeg is None else part(local.jpeg, 8)
+    return LocalFeatures(part(local.quarter, 4), part(local.colour, 4), jpeg)
+
+
+def _semantic(model: ForgeryLocalizationExpert, rgb: np.ndarray, device: torch.device) -> Tensor | None:
+    if model.vision is None:
+        return None
+    height, width = model.vision.image_size
+    # Reduced here by areas, for a float copy of a large picture would be many times its size.
+    small = cv2.resize(rgb, (min(2 * width, rgb.shape[1]), min(2 * height, rgb.shape[0])), interpolation=cv2.INTER_AREA)
+    view = torch.from_numpy(small).to(device).permute(2, 0, 1)[None].float() / 255.0
+    return model.see(view)
+
+
+def _maps(output: ExpertOutput, height: int, width: int) -> RawMaps:
+    weights = torch.sigmoid(F.avg_pool2d(output.mask_logits, 2))
+    operation = (output.operation_logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp(min=1e-6)
+    return RawMaps(
+        _full_size(output.mask_logits, height, width),
+        _full_size(output.confidence_logits, height, width),
+        operation[0].float().cpu().numpy(),
+        float(output.image_logits[0]),
+    )
+
+
+def _full_size(logits: Tensor, height: int, width: int) -> np.ndarray:
+    """B,1,h,w at 1/4 -> float32 HxW; bilinear, cell centres where they belong."""
+    cells = logits[0, 0].float().cpu().numpy()
+    return cv2.resize(cells, (cells.shape[1] * 4, cells.shape[0] * 4), interpolation=cv2.INTER_LINEAR)[:height, :width]
+
+
+def _merge(
+    model: ForgeryLocalizationExpert,
+    local: LocalFeatures,
+    semantic: Tensor | None,
+    sums: Tensor | None,
+    boxes: list[tuple[int, int, int, int]],
+    height: int,
+    width: int,
+) -> RawMaps:
+    """Windows blended with weights that fall towards their rims, so that no seam shows."""
+    rows, columns = local.quarter.shape[2:]
+    totals = np.zeros((3, rows, columns), np.float32)
+    operations, areas, images = [], [], []
+    for box in boxes:
+        x0, y0, x1, y1 = (v // 4 for v in box)
+        seen = None
+        if semantic is not None:
+            h, w = semantic.shape[2:]
+            top, bottom = int(y0 * h / rows), max(int(np.ceil(y1 * h / rows)), int(y0 * h / rows) + 1)
+            left, right = int(x0 * w / columns), max(int(np.ceil(x1 * w / columns)), int(x0 * w / columns) + 1)
+            seen = semantic[:, :, top:bottom, left:right]
+        output = model.decode(_cut(local, box), seen, sums)
+        weight = np.minimum.outer(_ramp(y1 - y0), _ramp(x1 - x0))
+        view = np.s_[y0:y1, x0:x1]
+        totals[0][view] += weight * output.mask_logits[0, 0].float().cpu().numpy()
+        totals[1][view] += weight * output.confidence_logits[0, 0].float().cpu().numpy()
+        totals[2][view] += weight
+        found = _maps(output, (y1 - y0) * 4, (x1 - x0) * 4)
+        operations.append(found.operation_logits)
+        areas.append(float(torch.sigmoid(output.mask_logits).sum()))
+        images.append(found.image_logit)
+    mask, confidence = (torch.from_numpy(t / totals[2])[None, None] for t in totals[:2])
+    return RawMaps(
+        _full_size(mask, height, width),
+        _full_size(confidence, height, width),
+        np.average(np.stack(operations), axis=0, weights=np.maximum(areas, 1e-6)).astype(np.float32),
+        max(images),
+    )
+
+
+def _ramp(length: int) -> np.ndarray:
+    """Weights that rise from the rims over the overlap (in cells of 1/4), never 0."""
+    distance = np.minimum(np.arange(length) + 1, np.arange(length, 0, -1))
+    return np.minimum(distance / (OVERLAP // 4), 1.0).astype(np.float32)

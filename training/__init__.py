@@ -1,0 +1,1 @@
+"""One accelerate loop and the tasks it runs; the library never imports from here."""

@@ -1,0 +1,177 @@
+"""Calibrates exported weights: `python -m training.calibrate --weights FOLDER --photos PHOTOS --calibration AUTHENTIC`.
+
+Three fits, each on pictures that the network was not trained on:
+1. the map's temperature (by likelihood) on the forge's held-out photographs, and how often the operation hint is right;
+2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
+3. bands with fewer than 100 of them are filled up with copies of the same photographs as such a band would hold them:
+   PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`).
+
+Writes calibration.json beside the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.progress import track
+
+from data_tools.forge.config import ForgeConfig
+from data_tools.forge.forge import Forge
+from fakeexplain.errors import FakeExplainError, SettingsError
+from fakeexplain.imaging import degrade
+from fakeexplain.imaging.source import SUFFIXES, SourceImage
+from fakeexplain.localization import LEAST_BAND, Calibration, Expert
+from fakeexplain.models.configuration import OPERATIONS
+from fakeexplain.models.processing import run_expert
+from fakeexplain.models.weights import weights_sha256
+from fakeexplain.quality import assess
+from fakeexplain.workers import worker_pool
+from training.data import OPERATION_OF
+
+PIXELS_PER_PICTURE = 2000
+_expert: Expert | None = None
+
+
+def _start(folder: Path) -> Expert:
+    global _expert
+    if _expert is None:
+        torch.set_num_threads(1)
+        _expert = Expert.load(folder, calibrated=False)
+    return _expert
+
+
+def forged_sample(arguments: tuple[Path, Path, ForgeConfig, int, int]) -> dict[str, Any] | None:
+    """One held-out forgery: logits and truth of some of its pixels, operation named and true."""
+    weights, photos, config, size, index = arguments
+    expert = _start(weights)
+    sample = Forge(photos, 7, size, config).sample(index)
+    table = None if sample.jpeg is None else sample.jpeg.luma_table.astype(np.float32).ravel()
+    raw = run_expert(expert.model, sample.image, table)
+    chosen = np.random.default_rng(index).integers(sample.mask.size, size=PIXELS_PER_PICTURE)
+    names = {OPERATION_OF[name] for name in sample.operations}
+    hit = bool((raw.mask_logits[sample.mask] > 0).any()) if sample.label else False
+    return {
+        "logits": raw.mask_logits.ravel()[chosen],
+        "truth": sample.mask.ravel()[chosen],
+        "named": OPERATIONS[int(np.argmax(raw.operation_logits))],
+        "true": sorted(names),
+        "hit": hit,
+    }
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The divisor of the logits with the smallest mean negative log likelihood, within 0.25 .. 4 (Guo et al., ICML
+    2017); a divisor leaves the sign, and so the mask at 0.5, as it is."""
+    candidates = np.exp(np.linspace(math.log(0.25), math.log(4.0), 81))
+    losses = [float(np.mean(np.logaddexp(0.0, np.where(truth, -1.0, 1.0) * logits / t))) for t in candidates]
+    return round(float(candidates[int(np.argmin(losses))]), 4)
+
+
+def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
+    """How a photograph would arrive in each of the bands that have few photographs."""
+    rgb = source.rgb
+    side = 288
+    y, x = (max((n - side) // 2, 0) // 8 * 8 for n in rgb.shape[:2])
+    return {
+        "not_jpeg": lambda: degrade.encode_png(rgb),
+        "jpeg_low": lambda: degrade.encode_jpeg(rgb, 45),
+        "small": lambda: degrade.encode_jpeg(np.ascontiguousarray(rgb[y : y + side, x : x + side]), 90),
+    }
+
+
+def photograph_scores(arguments: tuple[Path, Path, tuple[str, ...]]) -> list[tuple[str, float, bool]]:
+    """(band, image score, whether it is a copy) of one photograph, as it is and as copies for the bands asked for."""
+    weights, path, wanted = arguments
+    expert = _start(weights)
+    source = SourceImage.from_path(path)
+    found = []
+    if not wanted:
+        quality = assess(source)
+        return [(quality.band, expert.localize(source, threads=1).score, False)]
+    for band, make in _copies(source).items():
+        if band in wanted:
+            copy = SourceImage.from_bytes(make(), name=path.name)
+            if assess(copy).band == band:
+                found.append((band, expert.localize(copy, threads=1).score, True))
+    return found
+
+
+def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, size: int, workers: int) -> Calibration:
+    """Runs all fits. Raises SettingsError when a folder holds nothing to calibrate on."""
+    files = sorted(p for p in calibration.iterdir() if p.suffix.lower() in SUFFIXES) if calibration.is_dir() else []
+    if len(files) < LEAST_BAND:
+        raise SettingsError(f"{calibration}: {len(files)} photographs, at least {LEAST_BAND} are needed")
+    config = ForgeConfig(split="validation")
+    with worker_pool(workers) as pool:
+        jobs = [(weights, photos, config, size, i) for i in range(forged)]
+        samples = [s for s in _shown(pool.map(forged_sample, jobs), forged, "forgeries") if s is not None]
+        scores: dict[str, list[float]] = defaultdict(list)
+        for found in _shown(pool.map(photograph_scores, [(weights, f, ()) for f in files]), len(files), "photographs"):
+            for band, score, _ in found:
+                scores[band].append(score)
+                scores["all"].append(score)
+        few = tuple(b for b in ("not_jpeg", "jpeg_low", "small") if len(scores[b]) < LEAST_BAND)
+        jobs_of_copies = [(weights, f, few) for f in files]
+        for found in _shown(pool.map(photograph_scores, jobs_of_copies), len(files), "copies for rare bands"):
+            for band, score, _ in found:
+                scores[band].append(score)
+    temperature = fit_temperature(
+        np.concatenate([s["logits"] for s in samples]), np.concatenate([s["truth"] for s in samples])
+    )
+    hits = [s for s in samples if s["hit"]]
+    reliability = {}
+    for name in OPERATIONS:
+        named = [s for s in hits if s["named"] == name]
+        if len(named) >= 10:
+            reliability[name] = round(sum(name in s["true"] for s in named) / len(named), 3)
+    return Calibration(
+        weights_sha256=weights_sha256(weights),
+        temperature=temperature,
+        scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
+        operation_reliability=reliability,
+        data=(
+            f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "
+            f"temperature and operations on {forged} held-out samples of the forge"
+        ),
+    )
+
+
+def _finite(score: float) -> float | None:
+    return round(score, 5) if math.isfinite(score) else None
+
+
+def _shown(results: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    yield from track(results, description=what, total=total)
+
+
+def main(
+    weights: Annotated[Path, typer.Option(help="Folder written by training.export.", show_default=False)],
+    photos: Annotated[Path, typer.Option(help="Photographs of the training; its validation side is used.")],
+    calibration: Annotated[Path, typer.Option(help="Authentic photographs that nothing was trained on.")],
+    forged: Annotated[int, typer.Option(min=50, help="Held-out samples of the forge for the temperature.")] = 400,
+    size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 384,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Fit temperature, conformal scores and the reliability of operation hints; write calibration.json."""
+    try:
+        result = calibrate(weights, photos, calibration, forged=forged, size=size, workers=workers)
+    except FakeExplainError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    path = weights / "calibration.json"
+    path.write_text(json.dumps(result.model_dump(mode="json"), indent=None) + "\n", encoding="utf-8")
+    counts = ", ".join(f"{band} {len(values)}" for band, values in result.scores.items())
+    typer.echo(f"{path}: temperature {result.temperature}, photographs per band: {counts}")
+    typer.echo(f"operation hints right: {result.operation_reliability}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
