@@ -10,6 +10,7 @@ verdict; its pictures must be others than those that accuracy is reported on.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,8 @@ from fakeexplain.instruments.suite import all_instruments
 from fakeexplain.verdict import fit_likelihood_ratios
 
 PACKAGE = Path(__file__).resolve().parent.parent / "fakeexplain"
-EDGES = (0.5, 1.0, 1.5, 2.0, 2.6, 4.0, 8.0)
+# Of image scores; with four instruments the same as log10 NFA of -0.5, -1, -1.5, -2, -2.6, -4 and -8.
+EDGES = tuple(round(e - math.log10(8), 5) for e in (0.5, 1.0, 1.5, 2.0, 2.6, 4.0, 8.0))
 app = typer.Typer(add_completion=False, help=__doc__)
 
 

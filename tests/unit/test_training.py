@@ -155,6 +155,13 @@ def test_two_processes_have_the_losses_of_one(photos, model_file, tmp_path):
             assert a[name] == pytest.approx(b[name], abs=2e-4), name
 
 
+def test_the_confidence_phase_moves_the_confidence_head_alone(whole_run, photos, model_file, tmp_path):
+    changes = {"task": "expert_confidence", "init_from": whole_run / "final.safetensors", "train": ["confidence_head"]}
+    train(settings(photos, model_file, tmp_path, **changes), cpu=True)
+    before, after = load_file(whole_run / "final.safetensors"), load_file(tmp_path / "final.safetensors")
+    assert {n.split(".")[0] for n in before if not torch.equal(before[n], after[n])} == {"confidence_head"}
+
+
 def test_the_order_of_samples_is_a_function_of_the_step():
     def seen(first: int, last: int, world: int) -> list[list[int]]:
         parts = [
@@ -302,7 +309,7 @@ def test_settings_name_every_wrong_key_and_take_overrides(tmp_path):
         load_training_config(path, ("max_steps",))
 
 
-@pytest.mark.parametrize("name", ["alignment", "expert"])
+@pytest.mark.parametrize("name", ["alignment", "expert", "expert_confidence"])
 def test_the_shipped_configurations_are_valid(name):
     config = load_training_config(Path("configs/training") / f"{name}.yaml")
     assert config.max_steps >= sum(p.steps for p in config.phases[:-1])
