@@ -62,7 +62,7 @@ _KNOWN_KEY = re.compile(
 # Facts whose figure and reference are our own words or the camera's model.
 _SAFE_TRACES = (
     "camera_facts no_metadata quantisation_tables dimension_conflict thumbnail_match thumbnail_mismatch trailing_data "
-    "content_credentials_present double_compression main_grid maker_note segment_order"
+    "double_compression main_grid maker_note segment_order"
 )
 # Fields with a fixed vocabulary of our own: a file whose comment reads "manipulated" must not blot out the verdict.
 _RECORD_FIELDS = (

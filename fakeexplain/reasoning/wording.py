@@ -35,7 +35,6 @@ _LOG10_2 = math.log10(2)
 _NEUTRAL_FACTS = frozenset(
     {
         *("camera_facts", "no_metadata", "quantisation_tables", "thumbnail_match", "main_grid"),
-        "content_credentials_present",
     }
 )
 
