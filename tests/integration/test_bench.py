@@ -18,7 +18,7 @@ from tests.pictures import copy_move, encode, photograph
 
 def bench(*arguments):
     """The command without the learned expert, whose weights a source tree may lack."""
-    command = [sys.executable, "-m", "fakeexplain.commands.bench", "--expert", "none", *map(str, arguments)]
+    command = [sys.executable, "-m", "fakeexplain", "bench", "--expert", "none", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
 

@@ -306,3 +306,30 @@ def test_measure_refuses_boxes_that_are_none(tmp_path, box):
     done = run("measure", tmp_path / "one.png", "--box", box)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_pdf_and_html_reports_lie_beside_each_other(tmp_path):
+    picture = tmp_path / "copied.png"
+    picture.write_bytes(encode(copy_move(photograph("astronaut"))[0]))
+    assert run("examine", picture, "--pdf").returncode == 2  # nowhere to go
+    options = ("--instruments", "copy_move", "--expert", "none")
+    done = run("examine", picture, "--out", tmp_path / "out", "--pdf", *options)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "copied.png"
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert (folder / "report.html").is_file()
+    assert "(kept from before)" in run("examine", picture, "--out", tmp_path / "out", "--resume", *options).stdout
+
+
+def test_all_commands_are_registered():
+    listed = run("--help").stdout
+    for name in ("examine", "measure", "instruments", "bench", "compare", "duplicates", "case"):
+        assert name in listed
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    picture = tmp_path / "plain.png"
+    picture.write_bytes(encode(photograph("rocket")[:128, :128]))
+    done = run("examine", picture, "--expert", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "config.json" in done.stderr
