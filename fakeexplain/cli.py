@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fakeexplain import __version__
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
@@ -32,9 +30,19 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 from fakeexplain.commands.bench import bench  # noqa: E402
 from fakeexplain.commands.case import app as case_app  # noqa: E402
 from fakeexplain.commands.compare import compare, duplicates  # noqa: E402
-
-DEFAULT_JOBS = min(2, os.cpu_count() or 1)
-EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
+from fakeexplain.commands.console import (  # noqa: E402
+    DEFAULT_JOBS,
+    EXIT_INTERRUPTED,
+    EXIT_OUTPUT,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    err,
+    fail,
+    prepare_folder,
+    progress_bar,
+    tell_error,
+)
+from fakeexplain.commands.console import out as console  # noqa: E402
 
 app = typer.Typer(
     name="fakeexplain",
@@ -44,8 +52,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_out = Console()
-_err = Console(stderr=True)
 
 FalseAlarms = Annotated[
     float,
@@ -66,29 +72,8 @@ Expert = Annotated[
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures examined at the same time.")]
 
 
-def _tell_error(message: object) -> None:
-    """One line on stderr, whatever markup the message holds."""
-    _err.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-
-
-def _fail(message: object, code: int) -> typer.Exit:
-    _tell_error(message)
-    return typer.Exit(code)
-
-
 def _names(instruments: str | None) -> tuple[str, ...] | None:
     return None if instruments is None else tuple(n.strip() for n in instruments.split(",") if n.strip())
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
 
 
 def _version(show: bool) -> None:
@@ -138,9 +123,9 @@ def examine(
     from fakeexplain.report.terminal import terminal_summary
 
     if resume and out is None:
-        raise _fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
+        raise fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
     if pdf and out is None:
-        raise _fail("--pdf needs --out: the report has to go somewhere", EXIT_USAGE)
+        raise fail("--pdf needs --out: the report has to go somewhere", EXIT_USAGE)
     settings = Settings(false_alarms, _names(instruments), max_megapixels, None if expert == "none" else expert)
     try:
         Examiner(settings)  # wrong settings are told once, before the first picture
@@ -149,15 +134,15 @@ def examine(
         if not all(paths):
             raise SettingsError("an empty path was given, wanted a picture or a folder; is a variable unset?")
         if out is not None:
-            _prepare_folder(out)
+            prepare_folder(out)
     except SettingsError as error:
-        raise _fail(error, EXIT_USAGE) from None
+        raise fail(error, EXIT_USAGE) from None
     except OutputError as error:
-        raise _fail(error, EXIT_OUTPUT) from None
+        raise fail(error, EXIT_OUTPUT) from None
     pictures, errors = find_pictures([Path(p) for p in paths])
     outcomes = []
     for line in errors:
-        _tell_error(line)
+        tell_error(line)
     if len(pictures) == 1:
         arriving = (examine_job(job, settings, out, threads=2, resume=resume, pdf=pdf) for job in pictures)
     else:
@@ -165,7 +150,7 @@ def examine(
             pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume, pdf=pdf
         )
     written, interrupted = True, False
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("examining", total=len(pictures))
         try:
             for outcome in arriving:
@@ -173,25 +158,25 @@ def examine(
                 outcomes.append(outcome)
                 if outcome.error:
                     written = written and not outcome.fatal
-                    _tell_error(outcome.error)
+                    tell_error(outcome.error)
                 if json_output:
                     typer.echo(outcome_json(outcome))
                 elif outcome.examination is not None:
-                    _out.print(terminal_summary(outcome.examination))
+                    console.print(terminal_summary(outcome.examination))
                     if out is not None:
                         kept = " (kept from before)" if outcome.skipped else ""
                         place = escape(printable(str(out / outcome.job.relative / "report.html")))
-                        _out.print(f"report: {place}{kept}", highlight=False, soft_wrap=True)
+                        console.print(f"report: {place}{kept}", highlight=False, soft_wrap=True)
         except KeyboardInterrupt:
             arriving.close()
             interrupted = True
     if interrupted:
-        _err.print(f"interrupted after {len(outcomes)} of {len(pictures)}; finished results are kept, --resume goes on")
+        err.print(f"interrupted after {len(outcomes)} of {len(pictures)}; finished results are kept, --resume goes on")
     if out is not None and outcomes and (len(pictures) > 1 or any(Path(p).is_dir() for p in paths)):
         try:
             write_summary(outcomes, out)
         except OutputError as error:
-            raise _fail(error, EXIT_OUTPUT) from None
+            raise fail(error, EXIT_OUTPUT) from None
     if not json_output and len(pictures) > 1:
         _print_counts(outcomes)
     if interrupted:
@@ -205,17 +190,7 @@ def examine(
 def _print_counts(outcomes: list[Outcome]) -> None:
     labels = [o.examination.verdict.label if o.examination else "not examined" for o in outcomes]
     counts = ", ".join(f"{labels.count(k)} {k}" for k in ("manipulated", "inconclusive", "no_evidence", "not examined"))
-    _out.print(f"{len(outcomes)} pictures: {counts}", highlight=False)
-
-
-def _prepare_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".fakeexplain-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
+    console.print(f"{len(outcomes)} pictures: {counts}", highlight=False)
 
 
 @app.command()
@@ -239,15 +214,15 @@ def measure(
         if len(corners) != 4 or not all(math.isfinite(v) for v in corners):
             raise ValueError
     except ValueError:
-        raise _fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
+        raise fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
     try:
         found = Examiner().measure(picture, instrument, box_xyxy=corners)
     except FakeExplainError as error:
-        raise _fail(error, EXIT_SOME_FAILED) from None
+        raise fail(error, EXIT_SOME_FAILED) from None
     if json_output:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        _out.print(escape(describe(found)), highlight=False)
+        console.print(escape(describe(found)), highlight=False)
 
 
 @app.command()
@@ -269,7 +244,7 @@ def instruments() -> None:
     for column in table.columns:
         column.justify = "left"
     table.show_lines = True
-    _out.print(table)
+    console.print(table)
 
 
 app.command()(bench)
@@ -284,7 +259,7 @@ def main() -> None:
     try:
         app()
     except FakeExplainError as error:
-        _tell_error(error)
+        tell_error(error)
         sys.exit(EXIT_SOME_FAILED)
 
 

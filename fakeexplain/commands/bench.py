@@ -17,10 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
+from fakeexplain.commands.console import (
+    DEFAULT_JOBS,
+    EXIT_INTERRUPTED,
+    EXIT_OUTPUT,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    err,
+    fail,
+    prepare_folder,
+    progress_bar,
+)
+from fakeexplain.commands.console import out as console
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -31,10 +42,6 @@ if TYPE_CHECKING:
     from fakeexplain.evaluation.table import Table
     from fakeexplain.examiner import Examiner, Settings
 
-DEFAULT_JOBS = min(2, os.cpu_count() or 1)
-EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
-_out = Console()
-_err = Console(stderr=True)
 
 Key = tuple[str, str, str]
 
@@ -128,13 +135,13 @@ def bench(
         )
         log = None if out is None or maps_only else _resume(run, out)
     except SettingsError as error:
-        raise _fail(error, EXIT_USAGE) from None
+        raise fail(error, EXIT_USAGE) from None
     except OutputError as error:
-        raise _fail(error, EXIT_OUTPUT) from None
+        raise fail(error, EXIT_OUTPUT) from None
     except FakeExplainError as error:
-        raise _fail(error, EXIT_SOME_FAILED) from None
+        raise fail(error, EXIT_SOME_FAILED) from None
     try:
-        with _progress() as progress:
+        with progress_bar() as progress:
             if not maps_only:
                 _examine(run, log, progress)
             if run.folders:
@@ -142,18 +149,18 @@ def bench(
             tables = _tables(run)
             for table in tables:
                 if out is None or not table.detail:
-                    _out.print(table.to_rich())
+                    console.print(table.to_rich())
             if out is not None:
                 _write(run, tables, out, progress)
     except OutputError as error:
-        raise _fail(error, EXIT_OUTPUT) from None
+        raise fail(error, EXIT_OUTPUT) from None
     except FakeExplainError as error:
-        raise _fail(error, EXIT_SOME_FAILED) from None
+        raise fail(error, EXIT_SOME_FAILED) from None
     except BrokenProcessPool:
         words = "a worker process died (out of memory, or a hostile file); lower --jobs, or use --jobs 1 to find it"
-        raise _fail(words + _kept(log), EXIT_SOME_FAILED) from None
+        raise fail(words + _kept(log), EXIT_SOME_FAILED) from None
     except KeyboardInterrupt:
-        _err.print(f"interrupted after {len(run.rows)} rows{_kept(log)}")
+        err.print(f"interrupted after {len(run.rows)} rows{_kept(log)}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if any(r.error for r in run.rows.values()):
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -161,22 +168,6 @@ def bench(
 
 def _kept(log: Path | None) -> str:
     return "; the same command goes on from here" if log is not None else "; nothing was kept without --out"
-
-
-def _fail(message: object, code: int) -> typer.Exit:
-    _err.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-    return typer.Exit(code)
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
 
 
 def _plan(
@@ -216,18 +207,8 @@ def _plan(
     found = [find_maps(items, folder, name) for folder, name in named]
     cells = [replace(i, cell=c) for i in items for c in CELLS] if robustness else []
     if out is not None:
-        _prepare_folder(out)
+        prepare_folder(out)
     return _Run(settings, examiner, items, cells, found, exclude, maps_only, resize_maps, jobs, out, {})
-
-
-def _prepare_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".fakeexplain-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
 
 
 def _resume(run: _Run, out: Path) -> Path:
@@ -352,8 +333,8 @@ def _write(run: _Run, tables: Sequence[Table], out: Path, progress: Progress) ->
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
     except SettingsError as error:
-        _err.print(f"no plot of planted forgeries: {escape(str(error))}")
-    _out.print(f"page, tables and rows: {escape(str(out / 'bench.html'))}", highlight=False, soft_wrap=True)
+        err.print(f"no plot of planted forgeries: {escape(str(error))}")
+    console.print(f"page, tables and rows: {escape(str(out / 'bench.html'))}", highlight=False, soft_wrap=True)
 
 
 def _settings_words(run: _Run) -> dict[str, str]:

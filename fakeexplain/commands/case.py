@@ -15,24 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from fakeexplain.commands.console import EXIT_OUTPUT, EXIT_SOME_FAILED, EXIT_USAGE, err
+from fakeexplain.commands.console import out as console
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from fakeexplain.casework.case import Case
     from fakeexplain.casework.export import Export
 
-EXIT_FAILED, EXIT_USAGE, EXIT_OUTPUT = 1, 2, 3
-
 app = typer.Typer(
     help="Keep a case: originals bit by bit, every action in a hash-chained log, exports that others can check.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-_out = Console()
-_err = Console(stderr=True)
 
 CaseFolder = Annotated[Path, typer.Argument(metavar="CASE", help="The case folder.", show_default=False)]
 Actor = Annotated[
@@ -65,7 +62,7 @@ def _told() -> Generator[None, None, None]:
         raise typer.Exit(EXIT_OUTPUT) from None
     except FakeExplainError as error:
         _tell("error", str(error))
-        raise typer.Exit(EXIT_FAILED) from None
+        raise typer.Exit(EXIT_SOME_FAILED) from None
 
 
 def _printable(text: str) -> str:
@@ -76,12 +73,12 @@ def _printable(text: str) -> str:
 
 def _tell(kind: str, text: str) -> None:
     style = "yellow" if kind == "note" else "bold red"
-    _err.print(f"[{style}]{kind}:[/] {escape(_printable(text))}", highlight=False, soft_wrap=True)
+    err.print(f"[{style}]{kind}:[/] {escape(_printable(text))}", highlight=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:
     """One line on stdout, as it is: no markup, no wrapping, no control characters."""
-    _out.print(_printable(text), highlight=False, soft_wrap=True, markup=False)
+    console.print(_printable(text), highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -143,7 +140,7 @@ def add(
             _say(f"{added.item}  sha256 {added.sha256}  {added.received_name} ({what})")
             _head(head)
     if failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 @app.command()
@@ -191,7 +188,7 @@ def examine(
             _say(f"{item}  {number}  {label_words(verdict)}, probability {percent_of(verdict.probability)}")
             _head(head)
     if failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 @app.command()
@@ -348,13 +345,13 @@ def verify(
     from fakeexplain.casework.verify import verify as verify_case
 
     progress: Callable[[str], None] | None = None
-    if _err.is_terminal and recompute:
+    if err.is_terminal and recompute:
         progress = lambda number: _tell("note", f"{number} recomputed")  # noqa: E731
     try:
         found = verify_case(case, expect=expect, recompute_all=recompute, lock_timeout=lock_timeout, on_done=progress)
     except (CaseDamagedError, CaseLockedError) as error:
         _tell("error", str(error))
-        raise typer.Exit(EXIT_FAILED) from None
+        raise typer.Exit(EXIT_SOME_FAILED) from None
     except FakeExplainError as error:  # no case at all, a malformed head: nothing was checked
         _tell("error", str(error))
         raise typer.Exit(EXIT_USAGE) from None
@@ -393,4 +390,4 @@ def verify(
         _head(found.head)
         _say("intact" if found.intact else f"DAMAGED: {len(found.problems)} problems")
     if not found.intact:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(EXIT_SOME_FAILED)

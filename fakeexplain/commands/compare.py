@@ -17,29 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from fakeexplain.commands.console import EXIT_OUTPUT, EXIT_SOME_FAILED, EXIT_USAGE, err, fail, tell_error
+from fakeexplain.commands.console import out as console
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from fakeexplain.compare import Compared
     from fakeexplain.imaging.source import SourceImage
 
-EXIT_FAILED, EXIT_USAGE, EXIT_OUTPUT = 1, 2, 3
 _RESULT = "comparison.json"
-_out = Console()
-_err = Console(stderr=True)
-
-
-def _tell_error(message: object) -> None:
-    _err.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-
-
-def _fail(message: object, code: int) -> typer.Exit:
-    _tell_error(message)
-    return typer.Exit(code)
 
 
 def compare(
@@ -75,23 +64,23 @@ def compare(
         network = None if expert == "none" else expert
         examiner = Examiner(Settings(false_alarms, max_megapixels=max_megapixels, expert=network))
     except SettingsError as error:
-        raise _fail(error, EXIT_USAGE) from None
+        raise fail(error, EXIT_USAGE) from None
     try:
         first, second = (SourceImage.from_path(p, max_megapixels=max_megapixels) for p in (original, questioned))
         compared = compare_sources(first, second, examiner)
         if out is not None:
             write_comparison(compared, second, out)
     except OutputError as error:
-        raise _fail(error, EXIT_OUTPUT) from None
+        raise fail(error, EXIT_OUTPUT) from None
     except FakeExplainError as error:
-        raise _fail(error, EXIT_FAILED) from None
+        raise fail(error, EXIT_SOME_FAILED) from None
     if json_output:
         typer.echo(compared.comparison.to_json())
         return
     for sentence in compared.comparison.sentences:
-        _out.print(escape(sentence), highlight=False, soft_wrap=True)
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
     if out is not None:
-        _out.print(f"report: {escape(str(out / 'comparison.html'))}", highlight=False, soft_wrap=True)
+        console.print(f"report: {escape(str(out / 'comparison.html'))}", highlight=False, soft_wrap=True)
 
 
 def write_comparison(compared: Compared, questioned: SourceImage, folder: Path) -> None:
@@ -152,7 +141,7 @@ def duplicates(
     hashes: list[int | None] = []
     files: list[tuple[str, str]] = []
     columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         for job in progress.track(jobs):
             try:
                 source = SourceImage.from_path(job.path)
@@ -164,23 +153,23 @@ def duplicates(
     groups = group_duplicates(files, hashes, distance)
     flat = hashes.count(None)
     for line in errors:
-        _tell_error(line)
+        tell_error(line)
     if json_output:
         typer.echo(json.dumps({"distance": distance, "pictures": len(files), "flat": flat, "groups": groups}, indent=1))
     else:
         for number, group in enumerate(groups, start=1):
-            _out.print(f"[bold]group {number}[/]: {len(group)} pictures", highlight=False)
+            console.print(f"[bold]group {number}[/]: {len(group)} pictures", highlight=False)
             for row in group:
                 same = f"  same file as {escape(row['same_file_as'])}" if row["same_file_as"] else ""
                 bits = "" if row["same_file_as"] else f"  {row['bits']} bits from the nearest"
-                _out.print(f"  {escape(row['picture'])}[dim]{bits}{same}[/]", highlight=False, soft_wrap=True)
+                console.print(f"  {escape(row['picture'])}[dim]{bits}{same}[/]", highlight=False, soft_wrap=True)
         grouped = sum(len(g) for g in groups)
-        _out.print(
+        console.print(
             f"{len(files)} pictures: {grouped} in {len(groups)} groups of near-duplicates; {flat} too flat to compare",
             highlight=False,
         )
     if errors:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def group_duplicates(
