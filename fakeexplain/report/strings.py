@@ -33,7 +33,7 @@ TEXT = {
     "marked_alt": "The examined picture.",
     "map_alt": "Map of suspicion, dark blue low, yellow high",
     "map_caption": (
-        "Map of suspicion: yellow is more. It is not calibrated; the verdict rests on the findings, not on it."
+        "Map of suspicion: yellow is more. It shows where to look; the verdict rests on the findings, not on it."
     ),
     "crop_alt": "Close view of {label}: {words}",
     "crop_native": "{label}, at native pixels",
