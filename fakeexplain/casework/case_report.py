@@ -20,11 +20,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from fakeexplain.casework.errors import CaseDamagedError
-from fakeexplain.casework.export import View
 from fakeexplain.casework.records import Entry, ExaminationEntry, Item, Remark
 from fakeexplain.casework.sealing import sealed_kind, sha256_of, shortened
 from fakeexplain.casework.storage import read_regular, shown
 from fakeexplain.casework.transaction import EXAMINATIONS
+from fakeexplain.casework.view import View
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage, printable
 from fakeexplain.reasoning.wording import instrument_title, is_significant, label_words, percent_of, trace_title
 from fakeexplain.records import Evidence, Examination

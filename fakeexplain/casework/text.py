@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakeexplain.casework.export import View
 from fakeexplain.casework.records import Item
 from fakeexplain.casework.sealing import shortened
+from fakeexplain.casework.view import View
 from fakeexplain.reasoning.wording import describe, is_significant, label_words, percent_of
 
 

@@ -231,8 +231,8 @@ def note(
 @app.command("list")
 def list_items(case: CaseFolder, json_output: AsJson = False, redact: Redact = False) -> None:
     """List the items of a case: hash, name, examinations, answer."""
-    from fakeexplain.casework.export import view_of
     from fakeexplain.casework.text import list_json, list_lines
+    from fakeexplain.casework.view import view_of
 
     with _case(case) as opened:
         view = view_of(opened, redact=redact)
@@ -254,8 +254,9 @@ def show(
     redact_remarks: RedactRemarks = False,
 ) -> None:
     """Show items with receipts, examinations, findings, statuses and remarks. With --json, the whole case in full."""
-    from fakeexplain.casework.export import case_json, view_of
+    from fakeexplain.casework.export import case_json
     from fakeexplain.casework.text import item_lines
+    from fakeexplain.casework.view import view_of
 
     with _case(case) as opened:
         view = view_of(opened, redact=redact, redact_remarks=redact_remarks)

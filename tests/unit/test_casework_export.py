@@ -13,10 +13,11 @@ import pytest
 from fakeexplain.casework.bag import bag_problems, manifest_of
 from fakeexplain.casework.case import Case
 from fakeexplain.casework.errors import CaseDamagedError, CaseError
-from fakeexplain.casework.export import case_json, pack, view_of, write_report
+from fakeexplain.casework.export import case_json, pack, write_report
 from fakeexplain.casework.redaction import sensitive_fields
 from fakeexplain.casework.sealing import sha256_of
 from fakeexplain.casework.verify import verify
+from fakeexplain.casework.view import view_of
 from fakeexplain.errors import OutputError, SettingsError
 from fakeexplain.examiner import Examiner
 from fakeexplain.records import Examination
