@@ -24,8 +24,7 @@ from PIL import Image
 from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import Examiner, Settings, examination_map, examination_mask, versions
 from fakeexplain.imaging.source import SUFFIXES, SourceImage, printable
-from fakeexplain.imaging.worker import Limits, load_guarded, renamed
-from fakeexplain.provenance.reading import prepare_provenance
+from fakeexplain.imaging.worker import renamed
 from fakeexplain.records import SCHEMA_VERSION, Examination
 from fakeexplain.workers import worker_pool
 
@@ -181,7 +180,8 @@ def finished_before(job: Job, out: Path, settings: Settings) -> Examination | No
     same_versions = examination.versions == versions(examiner.instruments, examiner.expert)
     wanted = [i.name for i in examiner.instruments]
     kept = examination.settings
-    same_settings = (kept.get("false_alarms"), kept.get("instruments")) == (settings.false_alarms, wanted)
+    before = (kept.get("false_alarms"), kept.get("instruments"), kept.get("trust_anchors_sha256"))
+    same_settings = before == (settings.false_alarms, wanted, settings.trust_anchors_sha256)
     current = examination.schema_version == SCHEMA_VERSION
     return examination if same_bytes and same_versions and same_settings and current else None
 
@@ -199,8 +199,7 @@ def examine_job(
             if before is not None and (not pdf or (out / job.relative / "report.pdf").exists()):
                 return Outcome(job, before, skipped=True)
         examiner = Examiner(settings, threads=threads)
-        limits = Limits(max_megapixels=settings.max_megapixels)
-        source = renamed(load_guarded(job.path, limits, prepare=prepare_provenance), str(job.relative))
+        source = renamed(examiner.load(job.path), str(job.relative))
         examination = examiner.examine(source)
         if out is not None:
             write_examination(examination, source, out / job.relative, pdf=pdf)

@@ -103,6 +103,12 @@ def examine(
     expert: Expert = "embedded",
     max_megapixels: MaxMegapixels = 150.0,
     jobs: Jobs = DEFAULT_JOBS,
+    trust_anchors: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust-anchors", help="PEM file: certificates whose Content Credentials are trusted; default nobody."
+        ),
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf into each folder of --out.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep results in --out that are still up to date.")] = False,
 ) -> None:
@@ -126,8 +132,10 @@ def examine(
         raise fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
     if pdf and out is None:
         raise fail("--pdf needs --out: the report has to go somewhere", EXIT_USAGE)
-    settings = Settings(false_alarms, _names(instruments), max_megapixels, None if expert == "none" else expert)
+    network = None if expert == "none" else expert
     try:
+        anchors = _read_anchors(trust_anchors)
+        settings = Settings(false_alarms, _names(instruments), max_megapixels, network, anchors)
         Examiner(settings)  # wrong settings are told once, before the first picture
         if not 0 < max_megapixels < float("inf"):
             raise SettingsError(f"--max-megapixels {max_megapixels:g}: wanted a positive number, say 150")
@@ -185,6 +193,16 @@ def examine(
         raise typer.Exit(EXIT_OUTPUT)
     if errors or any(o.error for o in outcomes):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _read_anchors(path: Path | None) -> str:
+    """The text of a PEM file, "" for none. Raises SettingsError."""
+    try:
+        return "" if path is None else path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"--trust-anchors {path}: cannot be read ({error}); wanted certificates in PEM form"
+        ) from None
 
 
 def _print_counts(outcomes: list[Outcome]) -> None:

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import platform
 import time
@@ -28,6 +30,7 @@ from fakeexplain.imaging.regions import decode_mask, encode_mask, mask_of_box, r
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
 from fakeexplain.imaging.worker import Limits, load_guarded
 from fakeexplain.instruments.suite import all_instruments, number_evidence, run_suite, select_instruments
+from fakeexplain.provenance.c2pa import check_trust_anchors
 from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.quality import assess
 from fakeexplain.reasoning.wording import explain
@@ -63,12 +66,19 @@ class Settings:
         max_megapixels: larger pictures are refused before decoding.
         expert: folder with weights of the trained network, "embedded" for those that come with the library (if this
             copy has any), None to do without it; its half of the false alarms then stays unused.
+        trust_anchors: certificates (PEM) whose Content Credentials are called trusted; "" trusts nobody.
     """
 
     false_alarms: float = DEFAULT_FALSE_ALARMS
     instruments: tuple[str, ...] | None = None
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
     expert: str | None = EMBEDDED
+    trust_anchors: str = ""
+
+    @property
+    def trust_anchors_sha256(self) -> str | None:
+        """What an examination records of them."""
+        return hashlib.sha256(self.trust_anchors.encode()).hexdigest() if self.trust_anchors else None
 
 
 class Examiner:
@@ -85,7 +95,8 @@ class Examiner:
 
     def __init__(self, settings: Settings | None = None, *, threads: int = 2, keep: int = 4) -> None:
         self.settings = settings or Settings()
-        self.instruments = select_instruments(self.settings.instruments)
+        check_trust_anchors(self.settings.trust_anchors)
+        self.instruments = select_instruments(self.settings.instruments, self.settings.trust_anchors)
         self.expert = _load_expert(self.settings.expert)
         localizing = tuple(i.name for i in self.instruments if i.localizes)
         self.panel = Panel(self.settings.false_alarms, localizing, self.expert.name if self.expert else None)
@@ -97,9 +108,9 @@ class Examiner:
         """A SourceImage from a path, bytes or itself, decoded in a guarded process. Raises SourceError."""
         if isinstance(picture, SourceImage):
             return picture
-        return load_guarded(
-            picture, Limits(max_megapixels=self.settings.max_megapixels), name=name, prepare=prepare_provenance
-        )
+        limits = Limits(max_megapixels=self.settings.max_megapixels)
+        prepare = functools.partial(prepare_provenance, trust_anchors=self.settings.trust_anchors)
+        return load_guarded(picture, limits, name=name, prepare=prepare)
 
     def examine(
         self,
@@ -147,6 +158,7 @@ class Examiner:
                 "instruments": [i.name for i in self.instruments],
                 "max_megapixels": self.settings.max_megapixels,
                 "expert": self.settings.expert if self.expert else None,
+                "trust_anchors_sha256": self.settings.trust_anchors_sha256,
             },
             versions=versions(self.instruments, self.expert),
             seconds=seconds,

@@ -24,18 +24,18 @@ from fakeexplain.records import Evidence, Region
 _KIND_ORDER = {"detection": 0, "measurement": 1, "fact": 2, "abstention": 3}
 
 
-def all_instruments() -> list[Instrument]:
-    """Fresh instances, in the order in which they are listed to people."""
-    return [JpegGrid(), DoubleJpeg(), NoiseLevel(), CopyMove(), Metadata(), RegionContrast()]
+def all_instruments(trust_anchors: str = "") -> list[Instrument]:
+    """Fresh instances, in the order in which they are listed to people; `trust_anchors` as for `Metadata`."""
+    return [JpegGrid(), DoubleJpeg(), NoiseLevel(), CopyMove(), Metadata(trust_anchors), RegionContrast()]
 
 
-def select_instruments(names: Sequence[str] | None = None) -> list[Instrument]:
+def select_instruments(names: Sequence[str] | None = None, trust_anchors: str = "") -> list[Instrument]:
     """The named instruments in listing order; all that examine whole pictures when `names` is None.
 
     Raises:
         SettingsError: a name is unknown, given twice, or only measures regions that are asked about.
     """
-    available = {i.name: i for i in all_instruments() if i.examines_whole_pictures}
+    available = {i.name: i for i in all_instruments(trust_anchors) if i.examines_whole_pictures}
     if names is None:
         return list(available.values())
     unknown = [n for n in names if n not in available]

@@ -273,3 +273,16 @@ def test_hostile_strings_in_a_manifest_stay_data():
     data = sign(jpeg(SMALL), "JPEG").replace(b"Test Program", b"\x1b[31m<b>[E1]")
     details = json.dumps(_facts(data)["content_credentials_invalid"].details)
     assert "\\u001b" not in details
+
+
+def test_an_examination_trusts_whom_the_user_names_and_records_it(signed, trusted):
+    settings = Settings(instruments=("metadata",), expert=None, trust_anchors=trusted)
+    examined = Examiner(settings).examine(signed["JPEG"])
+    traces = {e.trace for e in examined.evidence}
+    assert "content_credentials_trusted" in traces
+    assert len(examined.settings["trust_anchors_sha256"]) == 64
+    nobody = Examiner(Settings(instruments=("metadata",), expert=None)).examine(signed["JPEG"])
+    assert "content_credentials_unknown_signer" in {e.trace for e in nobody.evidence}
+    assert nobody.settings["trust_anchors_sha256"] is None
+    with pytest.raises(SettingsError):
+        Examiner(Settings(trust_anchors="no certificate"))
