@@ -261,8 +261,9 @@ def test_examining_does_not_import_torch():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_stops_soon_and_keeps_what_is_done(tmp_path, number):
     (tmp_path / "photos").mkdir()
-    for i in range(60):
-        (tmp_path / "photos" / f"{i:02d}.png").write_bytes(encode(photograph("astronaut")))
+    picture = encode(photograph("astronaut"))
+    for i in range(150):  # more than a minute's work, so that half of that is "soon" even on a busy machine
+        (tmp_path / "photos" / f"{i:03d}.png").write_bytes(picture)
     command = [sys.executable, "-m", "fakeexplain", "examine", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
@@ -271,12 +272,12 @@ def test_interrupt_stops_soon_and_keeps_what_is_done(tmp_path, number):
         sent = time.monotonic()
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 15
+    assert time.monotonic() - sent < 30
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     finished = list((tmp_path / "out").glob("*/report.html"))
-    assert 1 <= len(finished) < 60
+    assert 1 <= len(finished) < 150
     assert (tmp_path / "out/summary.csv").exists()
 
 
