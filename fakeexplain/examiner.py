@@ -35,13 +35,12 @@ from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.quality import assess
 from fakeexplain.reasoning.wording import explain
 from fakeexplain.records import Evidence, Examination, QualityReport
-from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, Panel, decide, evidence_mask
+from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, EXPERT, Panel, decide, evidence_mask
 
 if TYPE_CHECKING:
     from fakeexplain.localization import Expert
 
 EMBEDDED = "embedded"
-EXPERT = "expert"  # `localization.NAME`, without importing torch
 _LIBRARIES = (
     "numpy",
     "scipy",

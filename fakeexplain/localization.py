@@ -31,8 +31,8 @@ from fakeexplain.models.forgery_expert import ForgeryLocalizationExpert
 from fakeexplain.models.processing import run_expert, stored_rgb, table_of
 from fakeexplain.models.weights import load_expert, weights_sha256
 from fakeexplain.records import Evidence, QualityReport
+from fakeexplain.verdict import EXPERT
 
-NAME = "expert"
 MAP_THRESHOLD = 0.5
 LEAST_AREA = 0.001  # of the picture; smaller marks are neither an alarm nor a region
 LEAST_PIXELS = 64  # of one connected mark
@@ -111,7 +111,7 @@ class Expert:
         version: short name of the weights in records.
     """
 
-    name = NAME
+    name = EXPERT
 
     def __init__(self, model: ForgeryLocalizationExpert, calibration: Calibration | None, version: str) -> None:
         self.model, self.calibration, self.version = model, calibration, version
@@ -190,7 +190,7 @@ class Expert:
                 "mean_confidence_inside": round(float(found.confidence[found.mask].mean()), 4),
             }
         return Evidence(
-            instrument=NAME,
+            instrument=EXPERT,
             instrument_version=self.version,
             kind="detection",
             trace="expert_region",
@@ -209,7 +209,7 @@ class Expert:
     def abstain(self, reason: str) -> Evidence:
         """A record that says why nothing was measured."""
         return Evidence(
-            instrument=NAME,
+            instrument=EXPERT,
             instrument_version=self.version,
             kind="abstention",
             trace="none",

@@ -29,6 +29,7 @@ from fakeexplain.records import Evidence, QualityReport, Verdict
 
 DEFAULT_FALSE_ALARMS = 0.02
 PRIOR = 0.5
+EXPERT = "expert"  # name of the learned witness in evidence and on the panel
 WHOLE_IMAGE = 0.8  # a finding that covers more of the picture than this is an effect of the whole file, not a local one
 OVERLAP = 0.3  # intersection over union above which two findings speak of the same place
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fakeexplain.errors import OutputError, SettingsError
+from fakeexplain.models.weights import misfits
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d+)$")
@@ -150,14 +151,8 @@ def load_weights(path: Path, model: nn.Module, *, partial: bool = False) -> list
     own = model.state_dict()
     missing = [n for n in own if n not in values]
     parts = {n.split(".")[0] for n in values}
-    wrong = [n for n in missing if not partial or n.split(".")[0] in parts]
-    problems = [f"missing {n}" for n in wrong] + [f"unexpected {n}" for n in values if n not in own]
-    problems += [
-        f"{n} is {tuple(v.shape)}, wanted {tuple(own[n].shape)}"
-        for n, v in values.items()
-        if n in own and v.shape != own[n].shape
-    ]
-    if problems:
+    optional = [n for n in missing if partial and n.split(".")[0] not in parts]
+    if problems := misfits(own, values, may_miss=optional):
         raise SettingsError(f"{path} does not fit this model:\n  " + "\n  ".join(problems))
     model.load_state_dict({**own, **values})
     return missing

@@ -7,7 +7,7 @@ s b + b - 1 of its phase, on however many processes. A run that was stopped ther
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -188,7 +188,3 @@ def validation_forges(config: ForgeConfig, operation: str, finish: str) -> dict[
         ),
         f"finish:{finish}": trained.model_copy(update={"finishes": {k: float(k == finish) for k in config.finishes}}),
     }
-
-
-def stack(batch: Sequence[Batch]) -> Batch:
-    return {key: torch.stack([item[key] for item in batch]) for key in batch[0]}

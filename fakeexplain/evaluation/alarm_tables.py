@@ -15,7 +15,7 @@ from fakeexplain.evaluation.metrics import clopper_pearson
 from fakeexplain.evaluation.pixels import REGION_SHARE
 from fakeexplain.evaluation.rows import Row, main_predictors, passes, predictors, witnesses
 from fakeexplain.evaluation.table import Table, counted_rate, percent
-from fakeexplain.examiner import EXPERT
+from fakeexplain.verdict import EXPERT
 
 ALPHAS = (0.01, 0.05)
 SIZES = (("under 0.2 MP", 0.0, 0.2), ("0.2 to 1 MP", 0.2, 1.0), ("1 MP and more", 1.0, math.inf))

@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from fakeexplain.evaluation.metrics import YARDSTICKS
-from fakeexplain.examiner import EXPERT
-from fakeexplain.verdict import Panel
+from fakeexplain.verdict import EXPERT, Panel
 
 SUITE, SUITE_MAP = "suite", "suite map"
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from fakeexplain.errors import SettingsError
 from fakeexplain.models.configuration import ExpertConfig
@@ -36,6 +38,21 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def misfits(own: dict[str, Tensor], values: dict[str, Tensor], *, may_miss: Collection[str] = ()) -> list[str]:
+    """What keeps `values` from being loaded as `own`, a line each: missing, unexpected, of another shape.
+
+    Args:
+        may_miss: names that `values` may lack.
+    """
+    problems = [f"missing {n}" for n in own if n not in values and n not in may_miss]
+    problems += [f"unexpected {n}" for n in values if n not in own]
+    return problems + [
+        f"{n} is {tuple(v.shape)}, wanted {tuple(own[n].shape)}"
+        for n, v in values.items()
+        if n in own and v.shape != own[n].shape
+    ]
+
+
 def load_expert(folder: Path) -> ForgeryLocalizationExpert:
     """The network of a folder, in evaluation mode, float32, on the CPU.
 
@@ -55,13 +72,7 @@ def load_expert(folder: Path) -> ForgeryLocalizationExpert:
     model = ForgeryLocalizationExpert(config, load_weights=False)
     torch.set_rng_state(generator_state)  # building draws random values; a library must not move the caller's
     own = model.state_dict()
-    problems = [f"missing {n}" for n in own if n not in values] + [f"unexpected {n}" for n in values if n not in own]
-    problems += [
-        f"{n} is {tuple(v.shape)}, wanted {tuple(own[n].shape)}"
-        for n, v in values.items()
-        if n in own and v.shape != own[n].shape
-    ]
-    if problems:
+    if problems := misfits(own, values):
         raise SettingsError(f"{folder}: weights do not fit config.json:\n  " + "\n  ".join(problems))
     model.load_state_dict({n: v.to(own[n].dtype) for n, v in values.items()}, strict=True)
     return model.eval()
