@@ -87,6 +87,10 @@ def bench(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also after JPEG, WebP, blur, noise, resizing, services, screenshot.")
     ] = False,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option("--degrade", help="Only this step of that grid, say 'jpeg 70'. Repeatable."),
+    ] = None,
     maps: Annotated[
         list[str] | None,
         typer.Option("--maps", help="FOLDER or FOLDER=NAME of another tool's maps (PNG, NPY). Repeatable."),
@@ -125,7 +129,7 @@ def bench(
             false_alarms,
             None if instruments is None else tuple(n.strip() for n in instruments.split(",") if n.strip()),
             None if expert == "none" or maps_only else expert,  # maps alone need no weights
-            robustness,
+            _cells(robustness, degrade or []),
             maps or [],
             maps_only,
             resize_maps,
@@ -170,13 +174,23 @@ def _kept(log: Path | None) -> str:
     return "; the same command goes on from here" if log is not None else "; nothing was kept without --out"
 
 
+def _cells(robustness: bool, degrade: Sequence[str]) -> tuple[str, ...]:
+    """Names of the robustness grid in its order. Raises SettingsError for names it does not have."""
+    from fakeexplain.evaluation.robustness import CELLS
+
+    unknown = [c for c in degrade if c not in CELLS]
+    if unknown:
+        raise SettingsError(f"--degrade {unknown[0]!r}: there is no such step; wanted one of {', '.join(CELLS)}")
+    return tuple(c for c in CELLS if robustness or c in degrade)
+
+
 def _plan(
     folders: Sequence[Path],
     out: Path | None,
     false_alarms: float,
     instruments: tuple[str, ...] | None,
     expert: str | None,
-    robustness: bool,
+    wanted_cells: Sequence[str],
     maps: Sequence[str],
     maps_only: bool,
     resize_maps: bool,
@@ -187,13 +201,12 @@ def _plan(
     """Everything that can be wrong is found here, before the first picture. Raises FakeExplainError."""
     from fakeexplain.evaluation.datasets import dataset_names, read_dataset, refuse_unmasked, spread
     from fakeexplain.evaluation.external_maps import check_names, find_maps, parse_map_option
-    from fakeexplain.evaluation.robustness import CELLS
     from fakeexplain.examiner import Examiner, Settings
 
     if (maps_only or resize_maps) and not maps:
         raise SettingsError("--maps-only and --resize-maps need --maps FOLDER: there are no maps to score")
-    if maps_only and robustness:
-        raise SettingsError("--robustness examines pictures, --maps-only examines none; leave one out")
+    if maps_only and wanted_cells:
+        raise SettingsError("--robustness and --degrade examine pictures, --maps-only examines none; leave one out")
     settings = Settings(false_alarms, instruments, expert=expert)
     examiner = Examiner(settings)
     names = dataset_names(folders)
@@ -205,7 +218,7 @@ def _plan(
     named = [parse_map_option(text) for text in maps]
     check_names([name for _, name in named], examiner.panel.witnesses())
     found = [find_maps(items, folder, name) for folder, name in named]
-    cells = [replace(i, cell=c) for i in items for c in CELLS] if robustness else []
+    cells = [replace(i, cell=c) for i in items for c in wanted_cells]
     if out is not None:
         prepare_folder(out)
     return _Run(settings, examiner, items, cells, found, exclude, maps_only, resize_maps, jobs, out, {})

@@ -79,7 +79,8 @@ class ResidualFilters(nn.Module):
         self.register_buffer("srm", kernels, persistent=False)
         self.bayar = nn.Parameter(torch.rand(config.bayar, 3, 5, 5) * 0.1 + 0.02)
         self.free = nn.Parameter(torch.randn(config.free, 3, 5, 5) * 0.15)
-        self.channels = kernels.shape[0] + config.bayar + config.free + (3 if config.npr else 0)
+        # With every filter left out (an ablation), the grey levels themselves take their place.
+        self.channels = kernels.shape[0] + config.bayar + config.free + (3 if config.npr else 0) or 3
 
     def learned_kernels(self) -> Tensor:
         """(bayar + free), 3, 5, 5 with their constraints: every filter adds up to 0, Bayar's have -1 in the centre."""
@@ -93,6 +94,8 @@ class ResidualFilters(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """B,3,H,W grey levels -> B,channels,H,W in [-clip, clip]."""
+        if not self.npr and not len(self.srm) + len(self.bayar) + len(self.free):
+            return (rgb - 128.0) * (self.clip / 128.0)
         centred = F.pad(rgb - 128.0, (2, 2, 2, 2), mode="reflect")
         out = F.conv2d(centred, torch.cat([self.srm, self.learned_kernels()]))
         if self.npr:

@@ -194,6 +194,8 @@ def test_the_robustness_grid_goes_on_where_it_stopped(tmp_path):
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-3]))
     assert bench(*arguments, "--robustness").returncode == 0
     assert len(rows_of(tmp_path / "out")) == 2 * (1 + len(CELLS))
+    assert bench(*arguments, "--degrade", "jpeg 70", "--degrade", "webp 80").returncode == 0
+    assert {r.cell for r in rows_of(tmp_path / "out")} == {"", "jpeg 70", "webp 80"}
 
 
 def test_maps_of_another_tool_beside_ours_and_alone(tmp_path):
@@ -243,6 +245,8 @@ def test_wrong_usage_is_told_before_the_first_picture(tmp_path):
         (("--maps-only",), "need --maps"),
         (("--resize-maps",), "need --maps"),
         (("--maps", tmp_path, "--maps-only", "--robustness"), "leave one out"),
+        (("--maps", tmp_path, "--maps-only", "--degrade", "jpeg 70"), "leave one out"),
+        (("--degrade", "jpeg 71"), "wanted one of jpeg 100"),
         (("--maps", f"{tmp_path}=suite"), "is taken"),
         (("--false-alarms", "2"), "wanted a rate"),
     ):
