@@ -1,7 +1,8 @@
 """The expert as a witness: network output -> a calibrated localization and one piece of evidence.
 
 Calibration (`calibration.json` beside the weights, written by `python -m training.calibrate`):
-- the map: one temperature, fitted on held-out forgeries, which leaves the threshold of 0.5 where it is;
+- the map: a temperature by likelihood, and an offset that makes 0.5 the threshold of the largest mean F1 - false area,
+  both fitted on the forge's held-out photographs;
 - the picture: a split-conformal p-value (Vovk et al. 2005): the share of calibration photographs of the same quality
   band that scored at least as high, so that P(p <= a) <= a for a photograph like them. A picture in which the map
   marks no place of `LEAST_AREA` has no score at all: an alarm must be able to point at something;
@@ -57,6 +58,7 @@ class Calibration(BaseModel):
 
     Attributes:
         temperature: divides mask logits.
+        offset: is added to them then, so that 0.5 is the threshold of the largest mean F1 - false area.
         scores: image scores of calibration photographs, rising, per quality band and under "all"; -inf (written as
             null) where the map marked no place.
         operation_reliability: share of right hints per operation named, on held-out forgeries.
@@ -67,6 +69,7 @@ class Calibration(BaseModel):
 
     weights_sha256: str
     temperature: float
+    offset: float = 0.0
     scores: dict[str, tuple[float | None, ...]]
     operation_reliability: dict[str, float]
     data: str
@@ -86,7 +89,7 @@ class Localization:
     """The expert's answer in the frame of the upright source.
 
     Attributes:
-        map: float32 HxW in [0, 1], probability that a pixel was altered, after temperature.
+        map: float32 HxW in [0, 1], larger means more suspicious; marked from 0.5 on (see `Calibration.offset`).
         confidence: float32 HxW in [0, 1], estimated probability that the map's side of 0.5 is right.
         mask: bool HxW, the map at 0.5 without marks of fewer than `LEAST_PIXELS`.
         score: image score, -inf when the mask is smaller than `LEAST_AREA`; only its rank means something.
@@ -149,8 +152,8 @@ class Expert:
             raw = run_expert(self.model, stored_rgb(source), table_of(source))
         finally:
             torch.set_num_threads(before)
-        temperature = self.calibration.temperature if self.calibration else 1.0
-        map_ = source.upright(special.expit(raw.mask_logits / np.float32(temperature)))
+        scale, offset = (self.calibration.temperature, self.calibration.offset) if self.calibration else (1.0, 0.0)
+        map_ = source.upright(special.expit(raw.mask_logits / np.float32(scale) + np.float32(offset)))
         confidence = source.upright(special.expit(raw.confidence_logits))
         mask = without_specks(map_ >= MAP_THRESHOLD)
         share = float(mask.mean())

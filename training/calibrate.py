@@ -1,7 +1,8 @@
 """Calibrates exported weights: `python -m training.calibrate --weights FOLDER --photos PHOTOS --calibration AUTHENTIC`.
 
 Three fits, each on pictures that the network was not trained on:
-1. the map's temperature (by likelihood) on the forge's held-out photographs, and how often the operation hint is right;
+1. on the forge's held-out photographs: the map's temperature (by likelihood), the offset that makes 0.5 the threshold
+   of the largest mean F1 - false area, and how often the operation hint is right;
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
 3. bands with fewer than 100 of them are filled up with copies of the same photographs as such a band would hold them:
    PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`).
@@ -37,6 +38,8 @@ from fakeexplain.workers import worker_pool
 from training.data import OPERATION_OF
 
 PIXELS_PER_PICTURE = 2000
+LEVELS = np.arange(-8.0, 4.01, 0.125)  # of mask logits, tried as thresholds
+LEAST_FORGED = 0.005  # of the picture: F1 of smaller regions is chance
 _expert: Expert | None = None
 
 
@@ -58,7 +61,12 @@ def forged_sample(arguments: tuple[Path, Path, ForgeConfig, int, int]) -> dict[s
     chosen = np.random.default_rng(index).integers(sample.mask.size, size=PIXELS_PER_PICTURE)
     names = {OPERATION_OF[name] for name in sample.operations}
     hit = bool((raw.mask_logits[sample.mask] > 0).any()) if sample.label else False
+    marked = sample.mask.size - np.searchsorted(np.sort(raw.mask_logits, axis=None), LEVELS)
+    inside = np.sort(raw.mask_logits[sample.mask], axis=None)
+    f1 = 2 * (inside.size - np.searchsorted(inside, LEVELS)) / np.maximum(marked + inside.size, 1)
     return {
+        "f1": f1 if sample.mask.mean() >= LEAST_FORGED else None,
+        "false_area": None if sample.label else marked / sample.mask.size,
         "logits": raw.mask_logits.ravel()[chosen],
         "truth": sample.mask.ravel()[chosen],
         "named": OPERATIONS[int(np.argmax(raw.operation_logits))],
@@ -75,6 +83,19 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return round(float(candidates[int(np.argmin(losses))]), 4)
 
 
+def fit_offset(f1: np.ndarray, false_area: np.ndarray, temperature: float) -> float:
+    """The offset after the temperature that puts the logit level with the largest mean F1 - false area at 0.
+
+    The false area is there because F1 alone would mark nearly everything on forgeries without a usable trace.
+
+    Args:
+        f1: forged pictures x `LEVELS`, F1 when all cells from that level on are marked.
+        false_area: authentic pictures x `LEVELS`, share of the picture marked then.
+    """
+    worth = f1.mean(axis=0) - false_area.mean(axis=0)
+    return round(-float(LEVELS[int(np.argmax(worth))]) / temperature, 4)
+
+
 def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
     """How a photograph would arrive in each of the bands that have few photographs."""
     rgb = source.rgb
@@ -87,10 +108,19 @@ def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def photograph_scores(arguments: tuple[Path, Path, tuple[str, ...]]) -> list[tuple[str, float, bool]]:
-    """(band, image score, whether it is a copy) of one photograph, as it is and as copies for the bands asked for."""
-    weights, path, wanted = arguments
+def photograph_scores(
+    arguments: tuple[Path, tuple[float, float], Path, tuple[str, ...]],
+) -> list[tuple[str, float, bool]]:
+    """(band, image score, whether it is a copy) of one photograph, as it is or as copies for the bands asked for.
+
+    Args:
+        arguments: weights; temperature and offset, for a picture without a mark has no score; the file; bands.
+    """
+    weights, (temperature, offset), path, wanted = arguments
     expert = _start(weights)
+    expert.calibration = Calibration(
+        weights_sha256="", temperature=temperature, offset=offset, scores={}, operation_reliability={}, data=""
+    )
     source = SourceImage.from_path(path)
     found = []
     if not wanted:
@@ -113,19 +143,26 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
     with worker_pool(workers) as pool:
         jobs = [(weights, photos, config, size, i) for i in range(forged)]
         samples = [s for s in _shown(pool.map(forged_sample, jobs), forged, "forgeries") if s is not None]
+        temperature = fit_temperature(
+            np.concatenate([s["logits"] for s in samples]), np.concatenate([s["truth"] for s in samples])
+        )
+        offset = fit_offset(
+            np.stack([s["f1"] for s in samples if s["f1"] is not None]),
+            np.stack([s["false_area"] for s in samples if s["false_area"] is not None]),
+            temperature,
+        )
+        level = (temperature, offset)
         scores: dict[str, list[float]] = defaultdict(list)
-        for found in _shown(pool.map(photograph_scores, [(weights, f, ()) for f in files]), len(files), "photographs"):
+        first = [(weights, level, f, ()) for f in files]
+        for found in _shown(pool.map(photograph_scores, first), len(files), "photographs"):
             for band, score, _ in found:
                 scores[band].append(score)
                 scores["all"].append(score)
         few = tuple(b for b in ("not_jpeg", "jpeg_low", "small") if len(scores[b]) < LEAST_BAND)
-        jobs_of_copies = [(weights, f, few) for f in files]
+        jobs_of_copies = [(weights, level, f, few) for f in files]
         for found in _shown(pool.map(photograph_scores, jobs_of_copies), len(files), "copies for rare bands"):
             for band, score, _ in found:
                 scores[band].append(score)
-    temperature = fit_temperature(
-        np.concatenate([s["logits"] for s in samples]), np.concatenate([s["truth"] for s in samples])
-    )
     hits = [s for s in samples if s["hit"]]
     reliability = {}
     for name in OPERATIONS:
@@ -135,11 +172,12 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
     return Calibration(
         weights_sha256=weights_sha256(weights),
         temperature=temperature,
+        offset=offset,
         scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
         operation_reliability=reliability,
         data=(
             f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "
-            f"temperature and operations on {forged} held-out samples of the forge"
+            f"temperature, offset and operations on {forged} held-out samples of the forge"
         ),
     )
 
@@ -169,7 +207,7 @@ def main(
     path = weights / "calibration.json"
     path.write_text(json.dumps(result.model_dump(mode="json"), indent=None) + "\n", encoding="utf-8")
     counts = ", ".join(f"{band} {len(values)}" for band, values in result.scores.items())
-    typer.echo(f"{path}: temperature {result.temperature}, photographs per band: {counts}")
+    typer.echo(f"{path}: temperature {result.temperature}, offset {result.offset}, photographs per band: {counts}")
     typer.echo(f"operation hints right: {result.operation_reliability}")
 
 

@@ -16,7 +16,7 @@ from fakeexplain.models.weights import load_expert, save_expert, weights_sha256
 from fakeexplain.records import Examination, QualityReport
 from tests.pictures import copy_move, encode, photograph
 from tests.unit.tiny_models import expert
-from training.calibrate import fit_temperature
+from training.calibrate import LEVELS, fit_offset, fit_temperature
 
 
 def calibration(digest: str, **scores: tuple[float | None, ...]) -> Calibration:
@@ -77,6 +77,25 @@ def test_temperature_is_found_again_and_leaves_signs():
     logits = rng.normal(0, 2, 20_000)
     truth = rng.random(20_000) < 1 / (1 + np.exp(-logits))
     assert fit_temperature(3.0 * logits, truth) == pytest.approx(3.0, rel=0.08)
+
+
+def test_the_offset_weighs_marks_on_forgeries_against_marks_on_photographs():
+    best = np.exp(-((LEVELS + 1.5) ** 2))  # one picture is marked best at a logit of -1.5, the other at -0.5
+    other = np.exp(-((LEVELS + 0.5) ** 2))
+    nothing, much = np.zeros((1, len(LEVELS))), np.where(LEVELS < 0, 1.0, 0.0)[None]
+    assert fit_offset(np.stack([best, other]), nothing, temperature=2.0) == pytest.approx(0.5)
+    assert fit_offset(np.stack([best, other]), much, temperature=2.0) == pytest.approx(0.0)
+
+
+def test_an_offset_moves_what_is_marked(folder):
+    source = SourceImage.from_bytes(encode(photograph("coffee")[:160, :160]))
+    witness = Expert.load(folder)
+    plain = witness.localize(source)
+    witness.calibration = witness.calibration.model_copy(update={"offset": 2.0})
+    moved = witness.localize(source)
+    logit = np.log(plain.map / (1 - plain.map))
+    assert np.allclose(np.log(moved.map / (1 - moved.map)), logit + 2.0, atol=1e-3)
+    assert moved.mask.sum() > plain.mask.sum()
 
 
 def test_weights_come_back_as_they_were_but_for_half_precision(folder):
