@@ -7,7 +7,8 @@ Label-blind by default: a draft knows the picture and nothing else, and says not
 or mask that the data set holds. With `--with-mask` the given mask is measured too (a chosen region: it never changes
 the verdict). A draft is a `schema.Record`: `description` and one dialogue turn hold the text, the last entry of
 `history` ({"on": "draft"}) holds claims, verdict and versions, `evidence` what the claims cite.
-Deliberately left out: deciding about drafts (review), and the wording of the assistant.
+With `--writer`, `--llm` or `--llm-url` a model words the claims; each is checked like any answer.
+Deliberately left out: deciding about drafts (review).
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from rich.console import Console
 
 from data_tools.schema import IMAGE_TOKEN, MaskField, Message, Record, TurnRegion, inline_mask, read_jsonl, read_mask
 from data_tools.schema import resolve as resolve_path
+from fakeexplain.conversation import Conversation
 from fakeexplain.errors import FakeExplainError, MeasurementError, OutputError, SourceError
 from fakeexplain.examiner import Examiner
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.instruments.suite import all_instruments
+from fakeexplain.reasoning.choosing import choose_writer
 from fakeexplain.reasoning.wording import describe_bare
+from fakeexplain.reasoning.writers import Writer
 from fakeexplain.records import Claim, Evidence, Examination
 
 QUESTION = "What does the examination of this picture show?"
@@ -80,19 +84,28 @@ def mask_claims(evidence: Sequence[Evidence]) -> list[Claim]:
     ]
 
 
-def draft(examiner: Examiner, task: Task, *, with_mask: bool = False) -> Record:
+def draft(examiner: Examiner, task: Task, *, with_mask: bool = False, writer: Writer | None = None) -> Record:
     """The draft of one picture.
 
     Args:
         examiner: makes the examination.
         task: the picture; its mask is looked at only with `with_mask`.
+        writer: words the claims, each of them checked before it is kept; None for the library's own sentences.
 
     Raises:
+        WriterError: the writer cannot answer.
         SourceError: the picture or the mask cannot be read, or they do not fit each other.
     """
     source = examiner.load(task.path, name=PurePosixPath(task.image).name)
     examination = examiner.examine(source)
     claims, evidence = list(examination.reasoning), list(examination.evidence)
+    worded_by = "fakeexplain.reasoning.wording"
+    if writer is not None:
+        # Blind: the conversation sees the picture's examination and nothing of the data set.
+        answer = Conversation(examiner, source, writer=writer, examination=examination).ask(QUESTION)
+        claims = [Claim(text=s.text, evidence_ids=s.evidence_ids, section="finding") for s in answer.sentences]
+        evidence += answer.evidence
+        worded_by = answer.writer
     turns = [
         Message(role="user", content=f"{IMAGE_TOKEN}\n{QUESTION}"),
         _answer(claims),
@@ -119,7 +132,7 @@ def draft(examiner: Examiner, task: Task, *, with_mask: bool = False) -> Record:
         dialogue=tuple(turns),
         description=" ".join(c.text for c in claims),
         evidence=tuple(evidence),
-        history=(_draft_entry(examination, claims, with_mask),),
+        history=(_draft_entry(examination, claims, with_mask, worded_by),),
         origin="draft",
     )
 
@@ -129,11 +142,11 @@ def _answer(claims: Sequence[Claim]) -> Message:
     return Message(role="assistant", content=" ".join(c.text for c in claims), evidence_ids=ids)
 
 
-def _draft_entry(examination: Examination, claims: Sequence[Claim], with_mask: bool) -> dict[str, Any]:
+def _draft_entry(examination: Examination, claims: Sequence[Claim], with_mask: bool, worded_by: str) -> dict[str, Any]:
     return {
         "on": "draft",
         "label_blind": not with_mask,
-        "worded_by": "fakeexplain.reasoning.wording",
+        "worded_by": worded_by,
         "claims": [c.model_dump(mode="json") for c in claims],
         "verdict": examination.verdict.model_dump(mode="json"),
         "quality": examination.quality.model_dump(mode="json"),
@@ -188,7 +201,12 @@ def _placed(path: Path, folder: Path) -> str:
 
 
 def write_drafts(
-    inputs: Sequence[Path], out: Path, *, with_mask: bool = False, examiner: Examiner | None = None
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    with_mask: bool = False,
+    examiner: Examiner | None = None,
+    writer: Writer | None = None,
 ) -> Iterator[str | None]:
     """Appends a draft for every picture that has none in `out` yet; yields None for each, or one line for an error.
 
@@ -213,7 +231,7 @@ def write_drafts(
                 if _key(task.image, not with_mask) in done:
                     continue
                 try:
-                    record = draft(examiner, task, with_mask=with_mask)
+                    record = draft(examiner, task, with_mask=with_mask, writer=writer)
                 except FakeExplainError as error:
                     yield f"{task.image}: {error}"
                     continue
@@ -239,12 +257,22 @@ def main(
     with_mask: Annotated[
         bool, typer.Option("--with-mask", help="Measure the given masks too (not label-blind).")
     ] = False,
+    writer: Annotated[
+        str, typer.Option("--writer", help="`assistant`, or a folder of its weights; default the library's sentences.")
+    ] = "",
+    llm: Annotated[str | None, typer.Option("--llm", help="Your own language model: folder or cached name.")] = None,
+    llm_url: Annotated[str | None, typer.Option("--llm-url", help="An OpenAI-compatible server; text only.")] = None,
+    llm_model: Annotated[str | None, typer.Option("--llm-model", help="The model's name on that server.")] = None,
 ) -> None:
     """Draft an explanation of each picture from evidence."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     made = failed = 0
     try:
-        for problem in write_drafts(inputs, out, with_mask=with_mask):
+        chosen = None
+        examiner = Examiner(keep=1)
+        if writer or llm or llm_url or llm_model:
+            chosen = choose_writer(writer, llm=llm, llm_url=llm_url, llm_model=llm_model, expert=examiner.expert)
+        for problem in write_drafts(inputs, out, with_mask=with_mask, examiner=examiner, writer=chosen):
             made += problem is None
             failed += problem is not None
             if problem is not None:

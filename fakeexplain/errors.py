@@ -31,3 +31,7 @@ class OutputError(FakeExplainError):
 
 class SettingsError(FakeExplainError):
     """A setting is out of range or unknown."""
+
+
+class WriterError(FakeExplainError):
+    """A writer of answers (a language model, a server) cannot answer: missing, unreachable, or a question too long."""

@@ -32,7 +32,7 @@ from fakeexplain.imaging.worker import Limits, load_guarded
 from fakeexplain.instruments.suite import all_instruments, number_evidence, run_suite, select_instruments
 from fakeexplain.provenance.c2pa import check_trust_anchors
 from fakeexplain.provenance.reading import prepare_provenance
-from fakeexplain.quality import assess
+from fakeexplain.quality import assess, review
 from fakeexplain.reasoning.wording import explain
 from fakeexplain.records import Evidence, Examination, QualityReport
 from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, EXPERT, Panel, decide, evidence_mask
@@ -141,6 +141,7 @@ class Examiner:
             found.append(self._ask_expert(source, quality, seconds))
             if on_done is not None:
                 on_done(self.expert.name)
+        found, quality = review(found, quality)
         evidence = number_evidence(found)
         verdict, mask = decide(evidence, quality, self.panel, source.height, source.width)
         reasoning = explain(quality, evidence, verdict)

@@ -1,4 +1,4 @@
-"""The frozen records every room speaks in: Region, Evidence, Verdict, Claim, QualityReport, Examination.
+"""The frozen records every room speaks in: Region, Evidence, Verdict, Claim, QualityReport, Examination, Answer.
 
 They are plain data: no computation on pixels here (see `imaging.regions`, `verdict`, `reasoning`), so that each can be
 written to JSON, read back and compared. `SCHEMA_VERSION` changes whenever a field changes its name or meaning.
@@ -109,12 +109,20 @@ class QualityReport(Record):
         examinable: False when no trace can be expected to have survived; the verdict is then `inconclusive`.
         reasons: why it is not examinable, or what limits the examination, as full clauses.
         figures: the measured numbers behind it (megapixels, jpeg_quality, flat_fraction, ...).
+        traces: names of what was recognised, see `fakeexplain.quality.TRACES`; neutral, none is evidence.
+        added: what was drawn around or over the photograph; findings there are set aside. Without ids.
+        set_aside: instrument and reason of each finding that the gate took out of the verdict, as clauses.
+        rates: counted false alarms and detection of pictures like this one, as full sentences.
     """
 
     band: str
     examinable: bool
     reasons: tuple[str, ...] = ()
     figures: dict[str, Scalar] = Field(default_factory=dict)
+    traces: tuple[str, ...] = ()
+    added: tuple[Region, ...] = ()
+    set_aside: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
 
 
 class Verdict(Record):
@@ -190,3 +198,64 @@ class Examination(Record):
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1)
+
+
+class ToolCall(Record):
+    """One step of tool use in a dialogue.
+
+    Attributes:
+        text: as written, e.g. "measure noise on R2".
+        instrument, region_id: who was asked to measure, and where.
+        evidence_id: id of the new evidence it brought, "" if it failed.
+        error: why it failed, as a clause; "" if it did not.
+    """
+
+    text: str
+    instrument: str
+    region_id: str
+    evidence_id: str = ""
+    error: str = ""
+
+
+class AnswerSentence(Record):
+    """One sentence of an answer, as shown.
+
+    Attributes:
+        text: with its citations, e.g. "... [E3]."
+        evidence_ids, region_ids: what it cites and names.
+        written_by: `model`, or `rule` for deterministic wording, a replacement included.
+        finding: the checker's: `supported` by what it cites, `no_claim` (it states nothing that needs support), or
+            `replaced` (stands where an unsupported sentence stood). Unsupported ones are never shown.
+    """
+
+    text: str
+    evidence_ids: tuple[str, ...] = ()
+    region_ids: tuple[str, ...] = ()
+    written_by: Literal["model", "rule"]
+    finding: Literal["supported", "no_claim", "replaced"]
+
+
+class Answer(Record):
+    """One turn of a conversation.
+
+    Attributes:
+        question: as asked.
+        text: the sentences joined by one blank.
+        sentences: in order.
+        regions: what this answer points at (asked about, or the answer itself), ids R#.
+        evidence: measured in this turn; ids go on from the examination's and the earlier turns'.
+        tool_calls: in order.
+        struck: sentences of the model that were not supported and so were replaced or dropped.
+        writer: "plain", "assistant <weights hash>", "llm <name>" or "url <host>/<model>".
+        seconds: by step; "total" is among them.
+    """
+
+    question: str
+    text: str
+    sentences: tuple[AnswerSentence, ...]
+    regions: tuple[Region, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    struck: int = 0
+    writer: str
+    seconds: dict[str, float] = Field(default_factory=dict)

@@ -6,6 +6,9 @@ operations and places that `verify` understands is at the end.
 
 from __future__ import annotations
 
+from fakeexplain.reasoning.operations import OPERATION_PHRASES as OPERATION_PHRASES
+from fakeexplain.reasoning.operations import TRACE_OPERATIONS as TRACE_OPERATIONS
+
 _PIC = "{picture|photograph|image}"
 
 VERDICT: dict[str, tuple[str, ...]] = {
@@ -346,36 +349,6 @@ NOT_TESTED = (
     "{It was not tested|Nobody tested here}: {what}.",
 )
 
-# Words of operations: how an answer says it (predicate of "content that ..."), and the family it belongs to.
-OPERATION_PHRASES: dict[str, tuple[str, ...]] = {
-    "splice": ("was pasted in from another picture", "came from another photograph"),
-    "copy_move": ("was copied within the picture", "was cloned from another place of this picture"),
-    "removal_diffusion": ("was filled in from its border", "was painted over from its surroundings"),
-    "removal_exemplar": ("was filled in with patches of the surroundings", "was covered with nearby texture"),
-    "removal_patchmatch": ("was closed by a content-aware fill", "was put together from small patches nearby"),
-    "resample": ("was resampled in place", "was rescaled a little in place"),
-    "blur": ("was blurred", "was softened by a blur"),
-    "median": ("was smoothed by a median filter", "went through a median filter"),
-    "denoise": ("was denoised", "went through a noise filter"),
-    "sharpen": ("was sharpened", "went through a sharpening filter"),
-    "tone": ("was changed in tone", "was given another contrast or brightness"),
-    "noise": ("had noise added", "was given extra noise"),
-    "jpeg_ghost": ("was saved as JPEG on its own", "went through a JPEG save of its own"),
-    "foreign_grid": ("was saved on a JPEG grid of its own", "carries a JPEG grid of its own"),
-}
-_FILLED = ("removal_diffusion", "removal_exemplar", "removal_patchmatch")
-_SMOOTHED = ("blur", "median", "denoise")
-# Which operations a trace can be said to fit; anything else is not claimed.
-TRACE_OPERATIONS: dict[str, frozenset[str]] = {
-    "noise_low": frozenset({"splice", *_FILLED, *_SMOOTHED, "resample", "jpeg_ghost"}),
-    "noise_high": frozenset({"splice", "sharpen", "noise", "tone"}),
-    "foreign_grid": frozenset({"splice", "foreign_grid", "copy_move"}),
-    "missing_grid": frozenset({"splice", *_FILLED, *_SMOOTHED, "noise", "resample", "copy_move"}),
-    "missing_double_quantisation": frozenset(
-        {"splice", *_FILLED, *_SMOOTHED, "copy_move", "resample", "noise", "sharpen", "tone"}
-    ),
-    "duplicate_region": frozenset({"copy_move"}),
-}
 INSTRUMENT_ASKED: dict[str, tuple[str, ...]] = {
     "noise": ("noise", "noise level", "grain"),
     "jpeg_grid": ("JPEG grid", "JPEG block grid"),

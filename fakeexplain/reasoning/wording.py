@@ -269,6 +269,7 @@ def _quality(quality: QualityReport) -> list[Claim]:
     texts = [band, *(TEXT[key].format(reason=_clean(r).rstrip(".")) for r in quality.reasons)]
     if quality.examinable and not quality.reasons:
         texts.append(TEXT["no_limits"])
+    texts += [_clean(r) for r in quality.rates]
     return [Claim(text=t, section="quality") for t in texts]
 
 

@@ -1,0 +1,166 @@
+"""The project's own assistant as a writer: picture, expert's map, evidence and regions in; sentences and `<SEG>` out.
+
+A thin adapter over `models.ForgeryAssistant`. Left out: the model, and any check of what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fakeexplain.errors import SettingsError, WriterError
+from fakeexplain.imaging.regions import decode_mask
+from fakeexplain.imaging.source import printable
+from fakeexplain.reasoning.prompting import REGION_MARK, messages
+from fakeexplain.reasoning.writers import WriteRequest
+
+MAX_NEW_TOKENS = 260
+_FOLDER = ("weights", "assistant")
+
+
+def embedded_folder() -> Path:
+    """Where the assistant's weights lie when this copy of the library has any."""
+    return Path(str(resources.files("fakeexplain").joinpath(*_FOLDER)))
+
+
+def has_embedded_assistant() -> bool:
+    """Whether this copy of the library carries an assistant."""
+    return (embedded_folder() / "config.json").is_file()
+
+
+class AssistantWriter:
+    """Wording of a trained assistant.
+
+    Args:
+        folder: its weights; None for those that come with the library.
+        expert: `fakeexplain.localization.Expert` whose map it sees; None for none (it knows what that means).
+
+    Raises:
+        SettingsError: there are no weights, or they cannot be loaded.
+    """
+
+    def __init__(
+        self, folder: Path | str | None = None, *, expert: Any = None, max_new_tokens: int = MAX_NEW_TOKENS
+    ) -> None:
+        if folder is None and not has_embedded_assistant():
+            raise SettingsError(
+                "this copy of the library has no assistant; use --writer plain, or give a folder of weights"
+            )
+        path = embedded_folder() if folder is None else Path(folder)
+        from fakeexplain.models.assistant_loading import load_assistant  # brings torch and transformers along
+
+        self._model, self._processor = load_assistant(path)
+        self._expert, self._max_new_tokens = expert, max_new_tokens
+        self._seen: tuple[str, Any, Any] | None = None
+        self.name = f"assistant {_digest(path)}"
+
+    def write(self, request: WriteRequest) -> Iterator[str]:
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+        inputs = self._inputs(request)
+        stopped = threading.Event()
+
+        class Stop(StoppingCriteria):
+            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+                return torch.full((input_ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=input_ids.device)
+
+        # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
+        tokenizer = self._processor.tokenizer
+        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=False, timeout=600.0)
+        hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
+        failure: list[BaseException] = []
+
+        def generate() -> None:
+            try:
+                with torch.inference_mode():
+                    self._model.generate(
+                        **inputs,
+                        max_new_tokens=self._max_new_tokens,
+                        do_sample=False,
+                        streamer=streamer,
+                        stopping_criteria=StoppingCriteriaList([Stop()]),
+                    )
+            except Exception as error:  # told in the thread that listens
+                failure.append(error)
+                streamer.end()
+
+        worker = threading.Thread(target=generate, daemon=True)
+        worker.start()
+        try:
+            for piece in streamer:
+                for token in hidden:
+                    piece = piece.replace(token, "\n")
+                yield piece
+        finally:
+            stopped.set()
+            worker.join()
+        if failure:
+            raise WriterError(f"{self.name}: failed ({printable(str(failure[0]), 200)})")
+
+    def segment(self, request: WriteRequest, answer: str) -> np.ndarray | None:
+        """bool HxW of the last `<SEG>` in the answer so far; None where the model gives no region."""
+        import cv2
+        import torch
+
+        said = self._inputs(request, answer)
+        with torch.inference_mode():
+            output = self._model.segment(**said)
+        logits = getattr(output, "seg_logits", None)
+        if logits is None or not logits.numel():
+            return None
+        level = logits.reshape(-1, *logits.shape[-2:])[-1].float().numpy()
+        size = (request.source.width, request.source.height)
+        return np.asarray(cv2.resize(level, size, interpolation=cv2.INTER_LINEAR) > 0)
+
+    def _inputs(self, request: WriteRequest, answer: str | None = None) -> dict[str, Any]:
+        turns = messages(request)
+        if answer is not None:
+            turns = [*turns, {"role": "assistant", "content": answer}]
+        text = "\n".join(t["content"] for t in turns)
+        regions = {i: decode_mask(r.mask) for i, r in request.regions.items() if f"{i} {REGION_MARK}" in text}
+        localization, features = self._look(request)
+        try:
+            inputs: dict[str, Any] = self._processor(
+                turns,
+                image=request.source.rgb,
+                localization=localization,
+                trace_features=features,
+                regions=regions,
+                labels=answer is not None,
+            )
+        except SettingsError as error:  # the dialogue became too long: begin anew without its history
+            if not request.history:
+                raise WriterError(f"{self.name}: {error}") from None
+            from dataclasses import replace
+
+            return self._inputs(replace(request, history=request.history[1:]), answer)
+        if answer is not None:
+            inputs.pop("labels", None)
+        return inputs
+
+    def _look(self, request: WriteRequest) -> tuple[Any, Any]:
+        """The expert's map and features of this picture, computed once."""
+        if self._expert is None:
+            return None, None
+        if self._seen is None or self._seen[0] != request.source.sha256:
+            from fakeexplain.models.assistant_views import localize
+
+            found, features = localize(self._expert, request.source, self._processor.grid)
+            self._seen = (request.source.sha256, found, features)
+        return self._seen[1], self._seen[2]
+
+
+def _digest(folder: Path) -> str:
+    """First digits of the SHA-256 of the weights, by file name."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
