@@ -21,7 +21,7 @@ class Phase(BaseModel):
 
     Attributes:
         steps: how long, in optimiser steps; the last phase goes on to `max_steps` whatever it says.
-        size: side of the crops in pixels, a multiple of 16.
+        size: side of the crops in pixels, a multiple of 16; for dialogues, the most tokens of a sequence.
         per_device_train_batch_size: samples a process takes per forward pass.
         forge: fields of ForgeConfig that differ in this phase. A network that begins with the full mix learns content
             instead of traces (docs/experiments.md): begin with large regions and few recompressions.
@@ -35,14 +35,88 @@ class Phase(BaseModel):
     forge: dict[str, Any] = {}
 
 
+class LanguageConfig(BaseModel):
+    """The small language model, LLaMA's architecture at another size; names as in transformers' LlamaConfig.
+
+    Attributes:
+        hidden_size, intermediate_size, num_hidden_layers, num_attention_heads: as there; heads divide the width.
+        num_key_value_heads: fewer than heads for grouped-query attention; a divisor of them.
+        max_position_embeddings: longest sequence that generation may reach. rope_theta: base of the rotary embedding.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden_size: int = Field(default=256, ge=16)
+    intermediate_size: int = Field(default=704, ge=16)
+    num_hidden_layers: int = Field(default=6, ge=1)
+    num_attention_heads: int = Field(default=8, ge=1)
+    num_key_value_heads: int = Field(default=4, ge=1)
+    max_position_embeddings: int = Field(default=2048, ge=64)
+    rope_theta: float = Field(default=10000.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> LanguageConfig:
+        heads, groups = self.num_attention_heads, self.num_key_value_heads
+        if self.hidden_size % heads or heads % groups:
+            raise ValueError(
+                f"hidden_size {self.hidden_size}, num_attention_heads {heads}, num_key_value_heads {groups}: "
+                "wanted each to be a multiple of the next"
+            )
+        return self
+
+
+class DialogueConfig(BaseModel):
+    """Data of the language model and of the assistant.
+
+    Attributes:
+        sources: records of this project (.jsonl), chat messages (.jsonl), LLaVA's or ShareGPT's JSON, or folders that
+            Hugging Face `datasets` reads; see `training.assistant_data`.
+        images: folder that pictures in list files are relative to; None for each file's own folder.
+        text: plain text files, or folders of *.txt; task `language` only.
+        text_share: share of the groups of samples that are plain text.
+        prompt_weight: weight of a token that the assistant reads against one that it writes; task `language` only.
+        held_out: share of the photographs, with everything made from them, that only validation sees.
+        maps: folder that `python -m training.expert_maps` wrote.
+        predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
+            drawn as an expert that is right would.
+        absent_share: share of the samples that see no map at all.
+        group: samples of neighbouring numbers that have similar lengths and are padded to the longest of them; a
+            multiple of the batch. Runs with other numbers of processes see the same samples if they agree in it.
+        clicks: rounds of simulated clicks per region; task `assistant_mask_decoding` only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[Path, ...] = ()
+    images: Path | None = None
+    text: tuple[Path, ...] = ()
+    text_share: float = Field(default=0.2, ge=0, le=1)
+    prompt_weight: float = Field(default=0.2, ge=0, le=1)
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+    maps: Path | None = None
+    predicted_share: float = Field(default=0.75, ge=0, le=1)
+    absent_share: float = Field(default=0.05, ge=0, le=1)
+    group: int = Field(default=16, ge=1)
+    clicks: int = Field(default=2, ge=0, le=8)
+
+
 class TrainingConfig(BaseModel):
     """One training run.
 
     Attributes:
-        task: `alignment` (vision encoder, contrastively), `expert`, `expert_confidence` (second phase, trunk frozen).
-        model: YAML of configs/model.
+        task: `alignment` (vision encoder, contrastively), `expert`, `expert_confidence` (second phase, trunk frozen),
+            `language` (the small language model), `assistant_alignment`, `assistant_instruction`,
+            `assistant_mask_decoding` (the assistant's three stages).
+        model: YAML of configs/model; not for task `language`, which takes `language`.
+        language: sizes of the language model; task `language` only.
+        data: dialogues; tasks `language` and `assistant_*`.
+        language_model_path: folder or name of the language model, in place of the model file's; tasks `assistant_*`.
+        expert: folder of the expert's weights, whose vision tower the assistant takes over; tasks `assistant_*`.
+        quantization: of the language model by bitsandbytes; tasks `assistant_*`.
+        gradient_checkpointing: of the language model: less memory, a third more time; tasks `assistant_*`.
         init_from: folder or safetensors file with weights to begin with; missing and unexpected names are listed.
-        tokenizer: vocabulary of a text tower that has its own; task `alignment` only.
+        tokenizer: vocabulary of a text tower that has its own (task `alignment`), or the folder of the language model's
+            tokenizer (task `language`).
         photos: folder of authentic photographs for the forge.
         forge: settings of the forge; `split` is set to "training" for training and "validation" for validation.
         held_out_operation, held_out_finish: never trained on; validation on them decides which weights are the best.
@@ -66,10 +140,24 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Literal["alignment", "expert", "expert_confidence"]
-    model: Path
+    task: Literal[
+        "alignment",
+        "expert",
+        "expert_confidence",
+        "language",
+        "assistant_alignment",
+        "assistant_instruction",
+        "assistant_mask_decoding",
+    ]
     output_dir: Path
-    photos: Path
+    model: Path | None = None
+    language: LanguageConfig | None = None
+    language_model_path: str | None = None
+    expert: Path | None = None
+    quantization: Literal["8bit", "4bit"] | None = None
+    gradient_checkpointing: bool = False
+    data: DialogueConfig | None = None
+    photos: Path | None = None
     init_from: Path | None = None
     tokenizer: Path | None = None
     forge: ForgeConfig = ForgeConfig()
@@ -111,6 +199,23 @@ class TrainingConfig(BaseModel):
             raise ValueError("phases: wanted at least one")
         for phase in self.phases:
             self.forge_of(phase)
+        language, assistant = self.task == "language", self.task.startswith("assistant_")
+        wanted = {
+            "model": not language,
+            "photos": not (language or assistant),
+            "data": language or assistant,
+            "language": language,
+        }
+        missing = [name for name, is_wanted in wanted.items() if is_wanted and getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"task {self.task} needs {' and '.join(missing)}")
+        if self.data is not None:
+            for phase in self.phases:
+                if self.data.group % phase.per_device_train_batch_size:
+                    raise ValueError(
+                        f"data.group {self.data.group} is no multiple of per_device_train_batch_size "
+                        f"{phase.per_device_train_batch_size}"
+                    )
         return self
 
     def learning_rate_at(self, step: int) -> float:

@@ -148,11 +148,15 @@ def _start_worker(worker: int) -> None:
 
 
 def make_loader(dataset: Dataset[Batch], sampler: StepSampler, workers: int) -> DataLoader[Batch]:
-    """A loader over the steps of `sampler`; spawned workers, because OpenCV's threads do not survive a fork."""
+    """A loader over the steps of `sampler`; spawned workers, because OpenCV's threads do not survive a fork.
+
+    A data set whose samples differ in size brings a method `collate`.
+    """
     return DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
+        collate_fn=getattr(dataset, "collate", None),
         worker_init_fn=_start_worker if workers else None,
         multiprocessing_context="spawn" if workers else None,
         prefetch_factor=4 if workers else None,

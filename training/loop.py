@@ -115,11 +115,15 @@ class _Run:
 
     def fit(self) -> dict[str, Any]:
         config = self.config
-        started, first, seen = time.monotonic(), int(self.state["step"]), 0
+        started, first, seen, tokens = time.monotonic(), int(self.state["step"]), 0, 0
         self.bare.train()
         summed: dict[str, torch.Tensor] = {}
         step = first
         for step, batches in self._steps(first):
+            # Dropout, where a network has any, must not depend on where a run was stopped.
+            torch.manual_seed(
+                (config.seed * 10**9 + step) * self.accelerator.num_processes + self.accelerator.process_index
+            )
             rate = config.learning_rate_at(step)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["scale"]
@@ -127,6 +131,7 @@ class _Run:
                 for name, value in self._backward(batch).items():
                     summed[name] = summed.get(name, torch.zeros(())) + value
                 seen += len(next(iter(batch.values()))) * self.accelerator.num_processes
+                tokens += batch["input_ids"].numel() * self.accelerator.num_processes if "input_ids" in batch else 0
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             norm = torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
             if bool(torch.isfinite(norm)):  # one broken batch must not cost the run
@@ -140,7 +145,11 @@ class _Run:
                 means = {
                     k: float(v) / config.logging_steps / config.gradient_accumulation_steps for k, v in summed.items()
                 }
-                self._log(done, means, rate, seen / (time.monotonic() - started), first, started)
+                passed = time.monotonic() - started
+                speeds = {"samples_per_second": round(seen / passed, 2)}
+                if tokens:
+                    speeds["tokens_per_second"] = round(tokens / passed, 1)
+                self._log(done, means, rate, speeds, first, started)
                 summed = {}
             if config.eval_steps and done % config.eval_steps == 0:
                 self._evaluate(done)
@@ -191,13 +200,22 @@ class _Run:
         values = self.accelerator.reduce(values, reduction="mean").cpu()
         return dict(zip([*means, "loss"], values, strict=True))
 
-    def _log(self, step: int, losses: dict[str, float], rate: float, speed: float, first: int, started: float) -> None:
+    def _log(
+        self,
+        step: int,
+        losses: dict[str, float],
+        rate: float,
+        speeds: dict[str, float],
+        first: int,
+        started: float,
+    ) -> None:
         left = (time.monotonic() - started) / max(step - first, 1) * (self.config.max_steps - step)
         record = {"step": step, **{k: round(v, 5) for k, v in losses.items()}, "learning_rate": rate}
-        self._write({**record, "samples_per_second": round(speed, 2)})
+        self._write({**record, **speeds})
         parts = " ".join(f"{k} {v:.3f}" for k, v in losses.items() if k != "loss")
         line = f"step {step}/{self.config.max_steps} loss {losses['loss']:.4f} ({parts})"
-        self._say(f"{line} {speed:.1f}/s, {left / 60:.0f} min left", live=True)
+        tokens = f", {speeds['tokens_per_second']:.0f} tokens/s" if "tokens_per_second" in speeds else ""
+        self._say(f"{line} {speeds['samples_per_second']:.1f}/s{tokens}, {left / 60:.0f} min left", live=True)
 
     def _evaluate(self, step: int) -> None:
         if self.accelerator.is_main_process:

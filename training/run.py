@@ -24,7 +24,7 @@ def main(
     ] = None,
     cpu: Annotated[bool, typer.Option(help="Stay on the CPU even where there is a GPU.")] = False,
 ) -> None:
-    """Train a network: alignment of the vision encoder, the expert, its confidence.
+    """Train a network: the vision encoder, the expert, its confidence, the language model, the assistant.
 
     A run writes its settings, log.jsonl, checkpoints and the best weights into `output_dir`, and goes on from there
     when it is started again.

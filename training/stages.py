@@ -56,6 +56,7 @@ class ExpertTask:
     }
 
     def __init__(self, config: TrainingConfig) -> None:
+        assert config.model is not None
         self.config = config
         self.model_config = load_config(config.model)
         torch.manual_seed(config.seed)
@@ -64,6 +65,7 @@ class ExpertTask:
 
     def dataset(self, phase: int, size: int) -> Dataset[Batch]:
         config = self.config
+        assert config.photos is not None
         forge = held_out_forge(config.forge_of(config.phases[phase]), config.held_out_operation, config.held_out_finish)
         return ForgeDataset(config.photos, 1000 * config.seed + phase, size, forge, config.drop_table, config.views)
 
@@ -80,6 +82,7 @@ class ExpertTask:
             size = 256
             forges = validation_forges(self.config.forge, self.config.held_out_operation, self.config.held_out_finish)
             self._validation = {}
+            assert self.config.photos is not None
             for name, forge in forges.items():
                 dataset = ForgeDataset(self.config.photos, 99, size, forge)
                 items = [dataset[i] for i in range(self.config.eval_samples)]
@@ -231,6 +234,8 @@ class AlignmentTask:
     default_weights: ClassVar[dict[str, float]] = {"contrastive": 1.0}
 
     def __init__(self, config: TrainingConfig) -> None:
+        assert config.model is not None
+        assert config.photos is not None
         self.config = config
         self.model_config = load_config(config.model)
         if self.model_config.vision is None or config.tokenizer is None:
@@ -272,8 +277,24 @@ class AlignmentTask:
         """Nothing to look at: retrieval figures are in the log."""
 
 
+def _language(config: TrainingConfig) -> Task:
+    from training.language import LanguageTask  # brings transformers along, which the expert does not need
+
+    return LanguageTask(config)
+
+
+def _assistant(config: TrainingConfig) -> Task:
+    from training.assistant_stages import AssistantTask
+
+    return AssistantTask(config)
+
+
 TASKS: dict[str, Callable[[TrainingConfig], Task]] = {
     "alignment": AlignmentTask,
     "expert": ExpertTask,
     "expert_confidence": ConfidenceTask,
+    "language": _language,
+    "assistant_alignment": _assistant,
+    "assistant_instruction": _assistant,
+    "assistant_mask_decoding": _assistant,
 }

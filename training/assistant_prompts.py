@@ -1,0 +1,220 @@
+"""Records as the messages that the assistant reads and writes: the very ones it will meet when it is used.
+
+A dialogue about an examination becomes what `fakeexplain.reasoning.prompting` makes of the same question at the same
+point, answer by answer; answers whose prompts continue each other share a sequence. Other records (descriptions,
+regions, data from elsewhere) keep their turns. Deliberately left out: tokens of pictures and maps (the processor).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from data_tools.schema import IMAGE_TOKEN, InlineMask, Message, Record, TurnRegion, read_mask
+from fakeexplain.imaging.regions import mask_of_box, region_of_mask
+from fakeexplain.reasoning import prompting
+from fakeexplain.records import Verdict
+from training.assistant_data import Row
+
+PROMPT_VERSION = 1  # raise it whenever messages change, so that no cache of tokens is read
+DESCRIBE = "Describe this picture."
+_MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_CITATION = re.compile(r"\[E\d+\]")
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One sequence.
+
+    Attributes:
+        messages: {"role", "content"} in order, with marks; the last one is the assistant's.
+        regions: bool HxW of every id that a `<region>` follows.
+        targets: bool HxW for each `<SEG>` in what the assistant says, None for one without truth.
+        given: bool HxW that stands for the expert's map, where the dialogue is about a given mask.
+        repeated: how many of the assistant's first messages are history, learned in another sequence.
+    """
+
+    messages: tuple[dict[str, str], ...]
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+    targets: tuple[np.ndarray | None, ...] = ()
+    given: np.ndarray | None = None
+    repeated: int = 0
+
+
+def spoken(message: dict[str, str]) -> str:
+    """A message's text without the marks that stand for tokens of pictures and maps."""
+    return _MARK.sub("", message["content"])
+
+
+def tokens_of(dialogue: Dialogue, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """(ids, 1 where the assistant writes the token) of a dialogue without its picture, in the chat template's order."""
+    from fakeexplain.models.assistant_tokenizer import END, SPECIALS, START
+
+    ids, answers = [tokenizer.convert_tokens_to_ids(START)], [0]
+    left = dialogue.repeated
+    for message in dialogue.messages:
+        own = message["role"] == "assistant"
+        text = spoken(message)
+        for special in SPECIALS:  # what somebody wrote must not become a mark, as in the processor
+            if special in text and not (own and special == "<SEG>"):
+                text = text.replace(special, special[0] + " " + special[1:])
+        said = tokenizer.encode(text + END, add_special_tokens=False)
+        ids += [tokenizer.convert_tokens_to_ids(f"<|{message['role']}|>"), *said]
+        answers += [0, *[int(own and not left)] * len(said)]
+        left -= own and left > 0
+    return ids, answers
+
+
+def dialogues_of(row: Row) -> Iterator[Dialogue]:
+    """The sequences of one record, in order."""
+    record = row.record
+    examined = next((h for h in reversed(record.history) if h.get("on") == "examination"), None)
+    if examined is not None and record.dialogue:
+        yield from _examined(row, Verdict.model_validate(examined["verdict"]))
+        return
+    turns = record.dialogue or (
+        Message(role="user", content=DESCRIBE),
+        Message(role="assistant", content=record.description or record.caption),
+    )
+    if (made := _plain(turns, row)) is not None:
+        yield made
+
+
+@dataclass
+class _Open:
+    """A sequence that is being put together, and what it shows."""
+
+    messages: list[dict[str, str]] = field(default_factory=list)
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+    targets: list[np.ndarray | None] = field(default_factory=list)
+    repeated: int = 0
+
+    def close(self) -> Dialogue:
+        return Dialogue(tuple(self.messages), self.regions, tuple(self.targets), repeated=self.repeated)
+
+
+def _examined(row: Row, verdict: Verdict) -> Iterator[Dialogue]:
+    """A dialogue about an examination, as `prompting.messages` would put it to the assistant at each of its answers."""
+    record = row.record
+    brought = {i for m in record.dialogue if m.role == "tool" for i in m.evidence_ids}
+    known = [e for e in record.evidence if e.id not in brought]
+    history: list[tuple[str, str]] = []
+    current: _Open | None = None
+    for question, turns in _exchanges(record.dialogue):
+        asked, mask = _question(question, row)
+        prompt = prompting.dialogue_messages(prompting.record_lines(verdict, known), [*history, ("user", asked)])
+        if current is None or prompt[:-1] != current.messages:
+            if current is not None:
+                yield current.close()
+            current = _Open(prompt, repeated=len(history) // 2)
+        else:
+            current.messages.append(prompt[-1])
+        if mask is not None and question.region is not None:
+            current.regions[question.region.id] = mask
+        for turn in turns:
+            current.messages.append({"role": turn.role, "content": _said(turn, record)})
+            if turn.role == "assistant":
+                current.targets += _targets(turn.content, _mask_of(turn.region, row))
+        known += [e for e in record.evidence if e.id in {i for t in turns if t.role == "tool" for i in t.evidence_ids}]
+        history += [("user", _bare(question.content)), ("assistant", _bare(turns[-1].content))]
+    if current is not None:
+        yield current.close()
+
+
+def _exchanges(turns: tuple[Message, ...]) -> Iterator[tuple[Message, list[Message]]]:
+    """(question, what follows it up to an answer); what has no answer is left out."""
+    question: Message | None = None
+    following: list[Message] = []
+    for turn in (*turns, None):
+        if turn is None or turn.role == "user":
+            if question is not None and following and following[-1].role == "assistant":
+                yield question, following
+            question, following = turn, []
+        elif turn.role != "system":
+            following.append(turn)
+
+
+def _bare(content: str) -> str:
+    return prompting.without_marks(content.replace(IMAGE_TOKEN, "").strip())
+
+
+def _question(turn: Message, row: Row) -> tuple[str, np.ndarray | None]:
+    """(the question with the line of its region, if it has one; bool HxW of the region)."""
+    text, mask = _bare(turn.content), _mask_of(turn.region, row)
+    if mask is None or turn.region is None or not turn.region.id:
+        return text, None
+    return f"{text}\n{prompting.region_line(region_of_mask(mask, turn.region.id))}", mask
+
+
+def _said(turn: Message, record: Record) -> str:
+    """What an instrument says is worded as when it is used; all else stays."""
+    items = [e for e in record.evidence if e.id in turn.evidence_ids] if turn.role == "tool" else []
+    return prompting.tool_text(items[0]) if items and items[0].region is not None else turn.content
+
+
+def _plain(turns: tuple[Message, ...], row: Row) -> Dialogue | None:
+    """Turns as they are, but for sentences that cite evidence, which these prompts do not hold.
+
+    A region that comes with a turn is read as region tokens or, in every second record, as the map that the expert
+    would give, so that both ways of seeing a mask learn the same words. None where nothing is left to learn.
+    """
+    messages: list[dict[str, str]] = []
+    regions: dict[str, np.ndarray] = {}
+    targets: list[np.ndarray | None] = []
+    given: np.ndarray | None = None
+    waiting: tuple[str, np.ndarray] | None = None
+    for question, following in _exchanges(turns):
+        content, mask = _bare(question.content), _mask_of(question.region, row)
+        if mask is not None and question.region is not None and question.region.id:
+            waiting = question.region.id, mask
+        answers = [(t, " ".join(s for s in _SENTENCE.split(t.content) if not _CITATION.search(s))) for t in following]
+        if not answers[-1][1]:
+            continue  # the region, if it came with this question, is shown with the next
+        if waiting is not None:
+            if not regions and given is None and row.number % 2:
+                given = waiting[1]
+                content = f"{waiting[0]} is what the map marks. {content}"
+            else:
+                regions[waiting[0]] = waiting[1]
+                content = _marked(content, waiting[0])
+            waiting = None
+        messages.append({"role": "user", "content": content})
+        for turn, text in answers:
+            messages.append({"role": turn.role, "content": text})
+            if turn.role == "assistant":
+                targets += _targets(text, _mask_of(turn.region, row))
+    if not messages:
+        return None
+    messages[0]["content"] = prompting.opening([], messages[0]["content"])
+    return Dialogue(tuple(messages), regions, tuple(targets), given)
+
+
+def _marked(content: str, region_id: str) -> str:
+    """The text with `<region>` behind the first mention of the region."""
+    found = re.search(rf"\b{region_id}\b", content)
+    if found is None:
+        return f"{content} ({region_id} <region>)"
+    return f"{content[: found.end()]} <region>{content[found.end() :]}"
+
+
+def _targets(content: str, mask: np.ndarray | None) -> list[np.ndarray | None]:
+    """True regions of the `<SEG>` in an answer: the turn's region belongs to the first."""
+    count = content.count("<SEG>")
+    return [mask, *[None] * (count - 1)] if count else []
+
+
+def _mask_of(region: TurnRegion | None, row: Row) -> np.ndarray | None:
+    """bool HxW of a turn's region, from its mask or its box; None where it has neither."""
+    record = row.record
+    if region is None:
+        return None
+    if region.mask is not None:
+        return region.mask.mask() if isinstance(region.mask, InlineMask) else read_mask(region.mask, row.root)
+    if region.box_xyxy is None or record.height is None or record.width is None:
+        return None
+    return mask_of_box(region.box_xyxy, record.height, record.width)

@@ -1,0 +1,207 @@
+"""Text and dialogues as tokens for the small language model, written once and memory-mapped by every worker.
+
+Plain text is cut into windows of the full length; a dialogue is a sequence of its own, in a batch with others of its
+length. Both are functions of a sample's number, so that a run goes on with the very next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from fakeexplain.errors import OutputError, SettingsError
+from fakeexplain.models.assistant_tokenizer import START
+from training.assistant_data import RowTable, open_records
+from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of, tokens_of
+from training.assistant_tokenizer import read_texts
+from training.config import DialogueConfig
+from training.data import Batch
+from training.length_groups import LengthGroups
+
+ROUND = 16  # lengths are rounded up to a multiple: fewer shapes, and whole vector registers
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sequences one behind the other.
+
+    Attributes:
+        ids: uint16 or int32 N. answers: uint8 N, 1 where the assistant writes the token.
+        starts: int64 number of sequences + 1, where each begins; the last entry is N.
+    """
+
+    ids: np.ndarray
+    answers: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+    def save(self, folder: Path) -> None:
+        """Three .npy files in a folder that appears whole or not at all. Raises OutputError."""
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            for name in ("ids", "answers", "starts"):
+                np.save(partial / f"{name}.npy", getattr(self, name))
+            if not folder.exists():
+                partial.rename(folder)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot be written ({error.strerror or error}); free some disk space"
+            ) from None
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokens:
+        """What `save` wrote, memory-mapped."""
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "answers", "starts")))
+
+    @classmethod
+    def of(cls, sequences: Iterable[tuple[list[int], list[int]]], vocabulary: int) -> Tokens:
+        """From (ids, 1 where an answer) pairs."""
+        kind: Any = np.uint16 if vocabulary <= 65536 else np.int32
+        ids: list[np.ndarray] = []
+        answers: list[np.ndarray] = []
+        for sequence, flags in sequences:
+            ids.append(np.asarray(sequence, kind))
+            answers.append(np.asarray(flags, np.uint8))
+        starts = np.concatenate([[0], np.cumsum([len(s) for s in ids], dtype=np.int64)]).astype(np.int64)
+        if not ids:
+            return cls(np.zeros(0, kind), np.zeros(0, np.uint8), starts)
+        return cls(np.concatenate(ids), np.concatenate(answers), starts)
+
+
+@dataclass(frozen=True)
+class LanguageSets:
+    """Text (one sequence) and dialogues, each for training and held out."""
+
+    text: Tokens
+    held_out_text: Tokens
+    dialogues: Tokens
+    held_out_dialogues: Tokens
+
+
+def prepare(data: DialogueConfig, tokenizer: Any, cache: Path) -> LanguageSets:
+    """Tokens of all texts and dialogues, from `cache` where nothing has changed.
+
+    Raises:
+        SettingsError, SourceError: nothing to learn from, or something in it cannot be read.
+    """
+    if not data.text and not data.sources:
+        raise SettingsError("data: neither text nor sources; wanted at least one of them")
+    rows = open_records(data.sources, cache=cache, images=data.images) if data.sources else None
+    names = ("text", "held_out_text", "dialogues", "held_out_dialogues")
+    folder = cache / f"tokens-{_state(data, tokenizer, rows)}"
+    if not all((folder / name).is_dir() for name in names):
+        made = dict(zip(names, (*_text(data, tokenizer), *_dialogues(data, tokenizer, rows)), strict=True))
+        for name, tokens in made.items():
+            tokens.save(folder / name)
+    return LanguageSets(*(Tokens.load(folder / name) for name in names))
+
+
+def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None) -> str:
+    """A digest of everything that changes the tokens."""
+    files = [f for p in data.text for f in (sorted(p.glob("*.txt")) if p.is_dir() else [p])]
+    found = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
+    vocabulary = tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)
+    told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _text(data: DialogueConfig, tokenizer: Any) -> tuple[Tokens, Tokens]:
+    """All text as one sequence; the end of it is held out, so that no window of training reaches into it."""
+    ids: list[int] = []
+    batch: list[str] = []
+
+    def flush() -> None:
+        for encoding in tokenizer.backend_tokenizer.encode_batch(batch, add_special_tokens=False):
+            ids.extend(encoding.ids)
+        batch.clear()
+
+    for paragraph in read_texts(data.text):
+        batch.append(paragraph + "\n")
+        if len(batch) == 1000:
+            flush()
+    flush()
+    cut = round(len(ids) * (1 - data.held_out))
+    start = tokenizer.convert_tokens_to_ids(START)
+    size = len(tokenizer)
+    parts = [[start, *ids[:cut]], [start, *ids[cut:]]] if ids else [[], []]
+    one, two = (Tokens.of([(part, [0] * len(part))] if part else [], size) for part in parts)
+    return one, two
+
+
+def _dialogues(data: DialogueConfig, tokenizer: Any, rows: RowTable | None) -> tuple[Tokens, Tokens]:
+    if rows is None:
+        return Tokens.of([], 1), Tokens.of([], 1)
+    trained, held_out = rows.held_out(data.held_out)
+
+    def made(numbers: list[int]) -> Tokens:
+        dialogues: Iterable[Dialogue] = (d for n in numbers for d in dialogues_of(rows[n]))
+        return Tokens.of((tokens_of(d, tokenizer) for d in dialogues), len(tokenizer))
+
+    return made(trained), made(held_out)
+
+
+class LanguageDataset(Dataset[Batch]):
+    """Samples by number: every so many groups one of plain text, the others of dialogues.
+
+    Args:
+        sets: from `prepare`; text or dialogues may be empty, not both.
+        size: most tokens of a sequence; longer dialogues lose their end.
+        data: shares, weights and groups. pad: id of padding.
+        seed: of the order.
+
+    Raises:
+        SettingsError: less text than one window, and no dialogues.
+    """
+
+    def __init__(self, sets: LanguageSets, size: int, data: DialogueConfig, pad: int, seed: int) -> None:
+        self._sets, self._size, self._data, self._pad = sets, size, data, pad
+        windows = max(len(sets.text.ids) - 1, 0) // size
+        documents = np.minimum(sets.dialogues.lengths, size)
+        if not windows and not len(documents):
+            raise SettingsError(f"data: {len(sets.text.ids)} tokens of text and no dialogue; wanted a window of {size}")
+        self._share = 0.0 if not windows else 1.0 if not len(documents) else data.text_share
+        self._windows = LengthGroups(np.full(windows, size), data.group, seed) if windows else None
+        self._documents = LengthGroups(documents, data.group, seed + 1) if len(documents) else None
+
+    def __getitem__(self, index: int) -> Batch:
+        """input_ids int64 T, weights float32 T (0 for padding and the first token), T the same within a group."""
+        group, slot = divmod(index, self._data.group)
+        before = int(group * self._share + 1e-9)
+        if int((group + 1) * self._share + 1e-9) > before:
+            assert self._windows is not None
+            start = self._windows.place(before * self._data.group + slot).sample * self._size
+            ids = self._sets.text.ids[start : start + self._size]
+            return padded(ids, np.ones(len(ids), np.float32), self._size, self._pad)
+        assert self._documents is not None
+        place = self._documents.place((group - before) * self._data.group + slot)
+        ids, weights = sequence(self._sets.dialogues, place.sample, self._size, self._data.prompt_weight)
+        return padded(ids, weights, -(-place.longest // ROUND) * ROUND, self._pad)
+
+
+def sequence(tokens: Tokens, number: int, size: int, prompt_weight: float) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, float32 weights) of one sequence, cut to `size`."""
+    part = slice(int(tokens.starts[number]), min(int(tokens.starts[number + 1]), int(tokens.starts[number]) + size))
+    return tokens.ids[part], np.where(tokens.answers[part] > 0, 1.0, prompt_weight).astype(np.float32)
+
+
+def padded(ids: np.ndarray, weights: np.ndarray, length: int, pad: int) -> Batch:
+    """One sample as tensors of `length`."""
+    input_ids = torch.full((length,), pad, dtype=torch.long)
+    input_ids[: len(ids)] = torch.from_numpy(ids.astype(np.int64))
+    full = torch.zeros(length)
+    full[: len(ids)] = torch.from_numpy(np.array(weights))
+    full[0] = 0.0
+    return {"input_ids": input_ids, "weights": full}
