@@ -1,4 +1,6 @@
 # make examine [IMAGE=my.jpg]   examine a picture (a bundled forgery by default) and write a report
+# make app                      the page in your browser: drop a picture, look, ask
+# make train-smoke              every training stage of the assistant, small, in minutes on a CPU
 # make test                     everything CI runs: style, types, tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +8,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/splice.jpg
 OUT ?= out
 
-.PHONY: install examine test lint clean
+.PHONY: install examine app train-smoke test lint clean
 
 install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -20,6 +22,16 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 examine: $(VENV)/.installed
 	$(BIN)/fakeexplain examine "$(IMAGE)" --out "$(OUT)"
+
+$(VENV)/.installed-app: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[app]'
+	touch $@
+
+app: $(VENV)/.installed-app
+	$(BIN)/fakeexplain app
+
+train-smoke: $(VENV)/.installed-dev
+	$(BIN)/python -m training.smoke --out "$(OUT)/train-smoke"
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n auto

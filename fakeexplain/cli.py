@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+from fakeexplain.commands.app import app as serve_app  # noqa: E402
+from fakeexplain.commands.app import mcp  # noqa: E402
+from fakeexplain.commands.ask import ask  # noqa: E402
 from fakeexplain.commands.bench import bench  # noqa: E402
 from fakeexplain.commands.case import app as case_app  # noqa: E402
+from fakeexplain.commands.chat import chat  # noqa: E402
 from fakeexplain.commands.compare import compare, duplicates  # noqa: E402
 from fakeexplain.commands.console import (  # noqa: E402
     DEFAULT_JOBS,
@@ -43,6 +47,8 @@ from fakeexplain.commands.console import (  # noqa: E402
     tell_error,
 )
 from fakeexplain.commands.console import out as console  # noqa: E402
+from fakeexplain.commands.faithfulness import faithfulness  # noqa: E402
+from fakeexplain.commands.gate import bench_gate  # noqa: E402
 
 app = typer.Typer(
     name="fakeexplain",
@@ -265,9 +271,15 @@ def instruments() -> None:
     console.print(table)
 
 
-app.command()(bench)
+app.command()(ask)
+app.command()(chat)
+app.command("app")(serve_app)
 app.command()(compare)
 app.command()(duplicates)
+app.command()(bench)
+app.command("bench-gate")(bench_gate)
+app.command()(faithfulness)
+app.command()(mcp)
 app.add_typer(case_app, name="case")
 
 
