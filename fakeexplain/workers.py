@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 
 
@@ -29,6 +29,12 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         processes = list((getattr(pool, "_processes", None) or {}).values())
         for process in processes:
             process.terminate()
+        for process in processes:
+            process.join(5)
+        # A worker that was ended while it wrote leaves half an answer, and the pool's thread would wait for the other
+        # half as long as anybody could still write it.
+        with suppress(AttributeError, OSError):
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
         pool.shutdown(wait=True, cancel_futures=True)  # at once now; without waiting, its thread fails at exit
         raise
     pool.shutdown()

@@ -61,7 +61,7 @@ def default_actor() -> str:
 def weights_hashes() -> dict[str, str]:
     """File -> sha256 of the trained weights that ship with the library; empty if there are none."""
     folder = Path(str(resources.files("fakeexplain"))) / "weights"
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in (".safetensors", ".json"))
     return {p.relative_to(folder).as_posix(): hash_regular(p, follow=True)[0] for p in files}
 
 

@@ -195,7 +195,7 @@ def test_the_robustness_grid_goes_on_where_it_stopped(tmp_path):
     assert bench(*arguments, "--robustness").returncode == 0
     assert len(rows_of(tmp_path / "out")) == 2 * (1 + len(CELLS))
     assert bench(*arguments, "--degrade", "jpeg 70", "--degrade", "webp 80").returncode == 0
-    assert {r.cell for r in rows_of(tmp_path / "out")} == {"", "jpeg 70", "webp 80"}
+    assert {r.cell for r in rows_of(tmp_path / "out", "rows.jsonl")} == {"", "jpeg 70", "webp 80"}
 
 
 def test_maps_of_another_tool_beside_ours_and_alone(tmp_path):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
@@ -25,6 +26,12 @@ def forged() -> bytes:
 
 def told(result) -> str:
     return "\n".join(c.text for c in result.content if c.type == "text")
+
+
+def in_own_loop(work) -> None:
+    """Runs a coroutine in a thread: a browser test before this one leaves its own loop running in the main thread."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 async def talk(client: Client, picture: str) -> None:
@@ -60,7 +67,7 @@ def test_over_http(tmp_path, forged):
             assert "data URL" in told(refused)
 
     with running(service) as address:
-        asyncio.run(run(address))
+        in_own_loop(run(address))
 
 
 def test_over_stdio(tmp_path, forged):
@@ -75,4 +82,4 @@ def test_over_stdio(tmp_path, forged):
             missing = await client.call_tool("examine", {"picture": str(tmp_path / "none.png")})
             assert "no such file" in told(missing)
 
-    asyncio.run(run())
+    in_own_loop(run())

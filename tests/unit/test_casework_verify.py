@@ -16,7 +16,7 @@ from fakeexplain.casework.case import Case
 from fakeexplain.casework.errors import CaseError
 from fakeexplain.casework.log import make_line, read_log
 from fakeexplain.casework.recompute import compare, recompute
-from fakeexplain.casework.transaction import FIRST_PREVIOUS
+from fakeexplain.casework.transaction import FIRST_PREVIOUS, weights_hashes
 from fakeexplain.casework.verify import verify
 from fakeexplain.errors import SettingsError
 from fakeexplain.examiner import Examiner, Settings
@@ -209,7 +209,7 @@ def measured():
 
 def test_the_same_versions_give_the_same_figures(measured):
     stored, data = measured
-    result = recompute(stored, data, {})
+    result = recompute(stored, data, weights_hashes())
     assert not result.differences
     assert not result.other_versions
     assert result.compared == len(stored.evidence)

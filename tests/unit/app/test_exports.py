@@ -40,13 +40,21 @@ def test_html_carries_remarks_and_no_markup_of_strangers(service, remarked):
     assert page.index(exports.REMARKS_TITLE) < page.index("</main>")
 
 
-def test_html_without_remarks_is_the_librarys_report(service, examined):
-    assert exports.REMARKS_TITLE not in exports.export(service, examined.id, "html").data.decode()
+@pytest.fixture
+def unremarked(service, forged_png):
+    """The same pixels in another file: other tests leave remarks on the shared one."""
+    view = handlers.examine(service, forged_png + b"\0", "unremarked.png")
+    yield view
+    handlers.forget(service, view.id)
 
 
-def test_pdf_has_the_remarks(service, remarked, examined):
+def test_html_without_remarks_is_the_librarys_report(service, unremarked):
+    assert exports.REMARKS_TITLE not in exports.export(service, unremarked.id, "html").data.decode()
+
+
+def test_pdf_has_the_remarks(service, remarked, unremarked):
     with_remarks = exports.export(service, remarked.id, "pdf")
-    without = exports.export(service, examined.id, "pdf")
+    without = exports.export(service, unremarked.id, "pdf")
     assert with_remarks.data.startswith(b"%PDF")
     assert with_remarks.name.endswith(".report.pdf")
     assert shown_strings(with_remarks.data) >= shown_strings(without.data) + 8  # heading, note, table
