@@ -1,6 +1,7 @@
 # make examine [IMAGE=my.jpg]   examine a picture (a bundled forgery by default) and write a report
 # make app                      the page in your browser: drop a picture, look, ask
 # make train-smoke              every training stage of the assistant, small, in minutes on a CPU
+# make test-browser             the app in a real chromium (Debian's, or FAKEEXPLAIN_CHROMIUM)
 # make test                     everything CI runs: style, types, tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 IMAGE ?= examples/splice.jpg
 OUT ?= out
 
-.PHONY: install examine app train-smoke test lint clean
+.PHONY: install examine app train-smoke test test-browser lint clean
 
 install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -35,6 +36,9 @@ train-smoke: $(VENV)/.installed-dev
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n auto
+
+test-browser: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -o addopts=-ra tests/browser
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -213,6 +213,9 @@ def box_problems(text: str, boxes: Iterable[tuple[int, ...]]) -> Iterator[str]:
 def figure_problems(text: str, cited: Sequence[Evidence], figures: Figures, verdict: Verdict | None) -> Iterator[str]:
     """Rates, per cents and plain figures; boxes have been taken out."""
     rates = {rate_of(e) for e in cited} | ({rate_words(verdict.false_alarms)} if verdict else set())
+    for scale in re.findall(r"\(\d+ to \d+\)", text):
+        if not any(scale in e.quantity for e in cited):
+            yield f"the scale {scale} is not that of a cited figure"
     for match in RATE.finditer(text):
         if match.group(0) not in rates:
             yield f"the rate {match.group(0)!r} is not in the record"

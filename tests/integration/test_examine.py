@@ -271,8 +271,8 @@ def test_interrupt_stops_soon_and_keeps_what_is_done(tmp_path, number):
             time.sleep(0.1)
         sent = time.monotonic()
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 30
+        _, stderr = process.communicate(timeout=120)
+    assert time.monotonic() - sent < 60
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
