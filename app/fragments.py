@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from app.theme import asset
 from fakeexplain.casework.records import STATUSES
 from fakeexplain.imaging.source import printable
+from fakeexplain.report.templating import make_environment
 
 if TYPE_CHECKING:
     from app.batches import BatchRow
@@ -162,20 +163,4 @@ def _render(template: str, **values: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(lambda name: asset(f"templates/{name}")),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _plain(value: object) -> object:
-    """What a template prints: strings without control characters; our own markup untouched; None as nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(value, _LONGEST)
-    return value
+    return make_environment(lambda name: asset(f"templates/{name}"))

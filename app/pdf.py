@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from reportlab.platypus import Flowable, PageBreak
+from reportlab.platypus import Flowable
 
 from app.service import FindingNote
-from fakeexplain.imaging.source import SourceImage, printable
+from fakeexplain.imaging.source import SourceImage
 from fakeexplain.records import Examination
-from fakeexplain.report import pdf as report
-from fakeexplain.report.content import build_content
-from fakeexplain.report.pdf_parts import SOFT, Heading, build, grid, text
-from fakeexplain.report.strings import TEXT
+from fakeexplain.report.pdf import render_pdf
+from fakeexplain.report.pdf_parts import SOFT, Heading, grid, text
 
 _COLUMNS = ("about", "status", "remark", "by", "time")
 
@@ -24,18 +22,8 @@ _COLUMNS = ("about", "status", "remark", "by", "time")
 def render_pdf_with_remarks(
     examination: Examination, source: SourceImage, score_map: np.ndarray | None, notes: Sequence[FindingNote]
 ) -> bytes:
-    """The bytes of one PDF; without remarks exactly the library's report. Raises as `report.pdf.render_pdf`."""
-    if not notes:
-        return report.render_pdf(examination, source, score_map)
-    # `render_pdf` closes its document, so its parts are put together here in the same order.
-    content = build_content(examination, source, score_map)
-    version = examination.versions.get("fakeexplain", "")
-    foot = f"{TEXT['brand']} {printable(version, 20)} · sha256 {examination.source.sha256[:24]}…"
-    story = [*report._page_one(content), PageBreak(), *report._findings(content), *report._facts(content)]
-    story += [*report._limits(content), *report._conclusion(content), *remarks_pages(notes)]
-    story += [*report._methods(content), PageBreak(), *report._appendix(content)]
-    title = TEXT["title"].format(label=content.label, name=examination.source.name)
-    return build(story, title=title, subject=TEXT["pdf_subject"], foot=foot)
+    """The bytes of one PDF; without remarks exactly the library's report. Raises as `render_pdf`."""
+    return render_pdf(examination, source, score_map, remarks=remarks_pages(notes) if notes else ())
 
 
 def remarks_pages(notes: Sequence[FindingNote]) -> list[Flowable]:

@@ -13,17 +13,14 @@ supported is left out unless asked for. Everything that is left out is counted i
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from data_tools.convert.base import Item, Problems, Ready, make_ready, write_text
+from data_tools.convert.base import Item, Problems, Ready, make_ready, whole_folder, write_text
 from data_tools.convert.layouts import LAYOUTS
 from data_tools.export_label_studio import write_label_studio
 from data_tools.review_dialogue import reviewed_dialogue
@@ -132,24 +129,11 @@ def _write(
     report: ExportReport,
     problems: Problems,
 ) -> None:
-    temporary: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    with whole_folder(out) as temporary:
         writer(ready, temporary)
         report.problems = problems.texts
         report.left_out.update({"the picture cannot be read": len(problems.texts)} if problems.texts else {})
         write_text(temporary / REPORT, json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n")
-        if out.exists():
-            out.rmdir()
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, out)
-        temporary = None
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _counted(ready: Iterator[Ready], report: ExportReport) -> Iterator[Ready]:

@@ -11,7 +11,9 @@ import io
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -294,6 +296,30 @@ def inside(root: Path, text: str) -> Path:
     if not path.is_relative_to(root.resolve()):
         raise SourceError(f"{text}: lies outside {root}; say with --images where the pictures are")
     return path
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into that takes the place of `out` (missing or empty) at the end, or is removed on any error.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        yield temporary
+        if out.exists():
+            out.rmdir()
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, out)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from data_tools.convert.base import Item, Problems, Ready, make_ready
+from data_tools.convert.base import Item, Problems, Ready, make_ready, whole_folder
 from data_tools.convert.layouts import LAYOUTS, Layout
 from data_tools.schema import Record, Split
 from fakeexplain.errors import OutputError, SettingsError, SourceError
@@ -125,21 +122,8 @@ def convert(path: Path, from_name: str, to_name: str, out: Path, options: Option
             written.append(ready.record)
             yield ready
 
-    temporary: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    with whole_folder(out) as temporary:
         layout.write(checked(), temporary)
         if not options.skip or not written:
             problems.raise_any("Mend the tree, or leave these pictures out with --skip." if written else "")
-        if out.exists():
-            out.rmdir()
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, out)
-        temporary = None
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return Outcome(tuple(written), tuple(problems.texts))

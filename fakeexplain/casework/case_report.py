@@ -8,14 +8,11 @@ content, which is the examination report (`report.render`).
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from PIL import Image
 
@@ -25,11 +22,13 @@ from fakeexplain.casework.sealing import sealed_kind, sha256_of, shortened
 from fakeexplain.casework.storage import read_regular, shown
 from fakeexplain.casework.transaction import EXAMINATIONS
 from fakeexplain.casework.view import View
-from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage, printable
+from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
 from fakeexplain.reasoning.wording import instrument_title, is_significant, label_words, percent_of, trace_title
 from fakeexplain.records import Evidence, Examination
 from fakeexplain.report.render import render_html
+from fakeexplain.report.templating import make_environment, printed_or_nothing, style_hash, template_reader
 
+_read = template_reader("fakeexplain.casework")
 _PREVIEW_SIDE = 640  # pixels
 
 
@@ -75,12 +74,11 @@ def report_files(view: View) -> dict[str, bytes]:
         general = [r for r in view.state.remarks if r.note.item == item.id and r.note.examination is None]
         items.append((item, examined, general))
     css = _read("case.css")
-    style_hash = "sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     files["index.html"] = (
         _template()
         .render(
             css=Markup(css),
-            style_hash=style_hash,
+            style_hash=style_hash(css),
             state=view.state,
             items=items,
             head=view.reading.head,
@@ -170,25 +168,13 @@ def _summary(entry: Entry) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(_read, _plain)
     environment.filters["when"] = lambda text: str(text).split(".")[0].replace("T", " ").rstrip("Z") + " UTC"
-    return environment.from_string(_read("case.html.j2"))
+    return environment.get_template("case.html.j2")
 
 
 def _plain(value: object) -> object:
-    """What the template prints: strings without control characters, commitments shortened, None as nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(shortened(value) if sealed_kind(value) else value, 1 << 20)
-    return value
-
-
-def _read(name: str) -> str:
-    return resources.files("fakeexplain.casework").joinpath("templates", name).read_text("utf-8")
+    """What the template prints: as everywhere, with commitments shortened."""
+    if isinstance(value, str) and not isinstance(value, Markup) and sealed_kind(value):
+        value = shortened(value)
+    return printed_or_nothing(value)

@@ -32,6 +32,7 @@ from fakeexplain.commands.console import (
     progress_bar,
 )
 from fakeexplain.commands.console import out as console
+from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -225,12 +226,7 @@ def _plan(
 
 
 def _resume(run: _Run, out: Path) -> Path:
-    """Takes over the rows of an earlier run with the same settings and versions; the file further rows go to.
-
-    Another version or setting gets another file, so that figures are never mixed.
-    """
-    import hashlib
-
+    """Takes over the rows of an earlier run with the same settings and versions; the file further rows go to."""
     from fakeexplain.evaluation.protocol import PROTOCOL_VERSION
     from fakeexplain.evaluation.rows import row_from_json
     from fakeexplain.examiner import versions
@@ -241,12 +237,9 @@ def _resume(run: _Run, out: Path) -> Path:
         run.examiner.panel,
         sorted(versions(run.examiner.instruments, run.examiner.expert).items()),
     )
-    log = out / f"rows-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.jsonl"
-    if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if line.endswith("}")]
-        log.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
-        wanted = {i.key for i in (*run.items, *run.cells)}
-        run.rows.update((r.key, r) for r in map(row_from_json, lines) if r.key in wanted)
+    log, lines = open_rows(out, "rows", parts)
+    wanted = {i.key for i in (*run.items, *run.cells)}
+    run.rows.update((r.key, r) for r in map(row_from_json, lines) if r.key in wanted)
     return log
 
 

@@ -29,6 +29,7 @@ from fakeexplain.commands.console import (
     progress_bar,
 )
 from fakeexplain.commands.console import out as console
+from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -175,11 +176,8 @@ def _resume(
         sorted(versions(examiner.instruments, examiner.expert).items()),
         [i.key for i in items],  # which questions a picture is asked depends on the pictures before it
     )
-    log = out / f"rows-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.jsonl"
-    if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if line.endswith("}")]
-        log.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
-        rows.update((r.key, r) for r in map(row_from_json, lines))
+    log, lines = open_rows(out, "rows", parts)
+    rows.update((r.key, r) for r in map(row_from_json, lines))
     return log
 
 

@@ -32,6 +32,7 @@ from fakeexplain.commands.console import (
     progress_bar,
 )
 from fakeexplain.commands.console import out as console
+from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -125,17 +126,13 @@ def _plan(
 
     examiner = Examiner(settings)
     parts = (ROWS_VERSION, settings, side, sorted(versions(examiner.instruments, examiner.expert).items()))
-    log = out / f"gate-rows-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.jsonl"
+    log, lines = open_rows(out, "gate-rows", parts)
     # In an order of chance that is always the same, so that a small run meets every source and a larger one goes on.
     files = sorted((i.image_path for i in read_dataset(photographs) if i.mask_path is None), key=_chance)[:limit]
     # One after another through the cells, so that a run cut short has counted a little of everything.
     wanted = [(p, c, forged, side, settings) for p in files for c in (AS_RECEIVED, *CELLS) for forged in (False, True)]
-    rows: dict[tuple[str, str, bool], GateRow] = {}
-    if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if line.endswith("}")]
-        log.write_text("".join(line + "\n" for line in lines), encoding="utf-8")  # without a torn last line
-        keys = {(p.name, c, f) for p, c, f, _, _ in wanted}
-        rows = {r.key: r for r in map(row_from_json, lines) if r.key in keys}
+    keys = {(p.name, c, f) for p, c, f, _, _ in wanted}
+    rows = {r.key: r for r in map(row_from_json, lines) if r.key in keys}
     return [j for j in wanted if (j[0].name, j[1], j[2]) not in rows], rows, log
 
 

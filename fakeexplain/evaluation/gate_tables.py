@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from fakeexplain.evaluation.gate_cells import AS_RECEIVED, CELLS
-from fakeexplain.evaluation.metrics import clopper_pearson
 from fakeexplain.evaluation.table import Table, counted_rate
 from fakeexplain.examiner import Examiner
 from fakeexplain.imaging.source import SourceImage
@@ -220,11 +219,3 @@ def _counts(rows: Sequence[GateRow]) -> dict[str, int]:
         "detected": sum(r.found for r in forged),
         "detected_without": sum(r.found_without for r in forged),
     }
-
-
-def fewer_alarms(rows: Sequence[GateRow]) -> tuple[int, int, tuple[float, float], tuple[float, float]]:
-    """Alarms without and with the gate on authentic pictures, and the 95 % intervals of both rates."""
-    authentic = [r for r in rows if not r.forged]
-    without, with_gate = sum(map(_alarm_without, authentic)), sum(map(_alarm, authentic))
-    total = len(authentic)
-    return without, with_gate, clopper_pearson(without, total), clopper_pearson(with_gate, total)

@@ -7,15 +7,12 @@ string is escaped and stripped of control characters. Left out: the figures them
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
 from fakeexplain.evaluation import curves
@@ -29,6 +26,9 @@ from fakeexplain.evaluation.pixels import REGION_SHARE
 from fakeexplain.evaluation.rows import SUITE, Row, main_predictors
 from fakeexplain.evaluation.table import Table, counted_rate, interval, number, percent
 from fakeexplain.imaging.source import printable
+from fakeexplain.report.templating import LONGEST, make_environment, printed, style_hash, template_reader
+
+_read = template_reader("fakeexplain.evaluation")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def render_page(
     return str(
         _template().render(
             css=Markup(css),
-            style_hash="sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+            style_hash=style_hash(css),
             facts=facts,
             sets=[_set_line(plain, name, facts.exclude) for name in data_sets(plain)],
             forged=sum(r.forged for r in plain),
@@ -178,30 +178,14 @@ def _shown(failure: Failure, pictures: Mapping[Key, Mapping[str, Sequence[bytes]
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(_read, printed)
     environment.filters.update(figure=_figure, prose=_prose)
-    return environment.from_string(_read("bench.html.j2"))
-
-
-def _read(name: str) -> str:
-    return resources.files("fakeexplain.evaluation").joinpath("templates", name).read_text("utf-8")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(value, 1 << 20)
-    return value
+    return environment.get_template("bench.html.j2")
 
 
 def _prose(text: str) -> Markup:
     """Text whose `names` in backticks are set as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(printable(text, 1 << 20)))))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(printable(text, LONGEST)))))
 
 
 def _figure(cell: str) -> Markup:

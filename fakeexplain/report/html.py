@@ -7,15 +7,13 @@ nothing but those pictures and the one style sheet, by its hash. Left out: what 
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup, escape
 from PIL import Image
 
@@ -23,43 +21,23 @@ from fakeexplain.imaging.source import printable
 from fakeexplain.records import Claim
 from fakeexplain.report.content import scalar_words
 from fakeexplain.report.pictures import Picture
+from fakeexplain.report.templating import LONGEST, make_environment, style_hash, template_reader
 
-_LONGEST = 1 << 20  # characters of one string
+_read = template_reader("fakeexplain.report")
 
 
 def render_template(name: str, **values: Any) -> str:
     """A template of `templates/` as a page, with the style sheet and its hash."""
     css = _read("report.css")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return str(_environment().get_template(name).render(css=Markup(css), style_hash=f"sha256-{digest}", **values))
+    return str(_environment().get_template(name).render(css=Markup(css), style_hash=style_hash(css), **values))
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_read),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(_read)
     environment.filters.update(scalar=scalar_words, uri=_uri)
     environment.globals["cite"] = _cite
     return environment
-
-
-def _read(name: str) -> str:
-    return resources.files("fakeexplain.report").joinpath("templates", name).read_text("utf-8")
-
-
-def _plain(value: object) -> object:
-    """What a template prints: strings without control characters; our own markup untouched; None as nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(value, _LONGEST)
-    return value
 
 
 def _cite(claim: Claim, ids: Collection[str]) -> Markup:
@@ -69,7 +47,7 @@ def _cite(claim: Claim, ids: Collection[str]) -> Markup:
         found = match.group(1)
         return f'<a class="cite" href="#{found}">{found}</a>' if found in ids else match.group(0)
 
-    text = re.sub(r"(?<=\d) %", "\u00a0%", str(escape(printable(claim.text, _LONGEST))))
+    text = re.sub(r"(?<=\d) %", "\u00a0%", str(escape(printable(claim.text, LONGEST))))
     linked = re.sub(r"\[(E\d+)\]", link, text)
     # At most four citations stay on one line with the full stop; more may break.
     return Markup(re.sub(r'((?:<a class="cite"[^>]*>E\d+</a>){1,4}\.)$', r'<span class="nb">\1</span>', linked))

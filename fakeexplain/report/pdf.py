@@ -6,7 +6,7 @@ what it does not say. Left out: signatures and seals (a case folder has them), a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Spacer
@@ -37,13 +37,20 @@ _NAME_LENGTH = 90
 _MOST_PLACES = 4  # findings on page one; all follow on page two
 
 
-def render_pdf(examination: Examination, source: SourceImage, score_map: np.ndarray | None = None) -> bytes:
+def render_pdf(
+    examination: Examination,
+    source: SourceImage,
+    score_map: np.ndarray | None = None,
+    *,
+    remarks: Sequence[Flowable] = (),
+) -> bytes:
     """The report as the bytes of one PDF, A4.
 
     Args:
         examination: what to report.
         source: the very picture that was examined.
         score_map: float HxW in [0, 1] at source size (`examiner.examination_map`); None for none.
+        remarks: what a person adds; between the conclusion and the methods.
 
     Raises:
         SourceError: `source` is another picture.
@@ -52,7 +59,7 @@ def render_pdf(examination: Examination, source: SourceImage, score_map: np.ndar
     version = examination.versions.get("fakeexplain", "")
     foot = f"{TEXT['brand']} {printable(version, 20)} · sha256 {examination.source.sha256[:24]}…"
     story = [*_page_one(content), PageBreak(), *_findings(content), *_facts(content), *_limits(content)]
-    story += [*_conclusion(content), *_methods(content), PageBreak(), *_appendix(content)]
+    story += [*_conclusion(content), *remarks, *_methods(content), PageBreak(), *_appendix(content)]
     title = TEXT["title"].format(label=content.label, name=examination.source.name)
     return build(story, title=title, subject=TEXT["pdf_subject"], foot=foot)
 

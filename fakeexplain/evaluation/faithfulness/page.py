@@ -6,21 +6,18 @@ escaped and stripped of control characters. Left out: the figures themselves, wh
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from fakeexplain.evaluation.faithfulness.failures import quotations
 from fakeexplain.evaluation.faithfulness.rows import Row
 from fakeexplain.evaluation.faithfulness.tables import measures
 from fakeexplain.evaluation.table import Table, percent
-from fakeexplain.imaging.source import printable
+from fakeexplain.report.templating import make_environment, printed, style_hash, template_reader
+
+_read = template_reader("fakeexplain.evaluation")
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,12 @@ def render_page(
             sign = "at most" if m.at_most else "at least"
             words = "" if m.target is None else f"{sign} {100 * m.target:g} % wanted: {m.reached}"
             tiles.append(_Tile(percent(m.rate, 1).replace(" %", "\u00a0%"), words, f"{m.name} (of {m.total})"))
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        finalize=_plain,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     return str(
-        environment.from_string(_read("faithfulness.html.j2")).render(
+        make_environment(_read, printed)
+        .get_template("faithfulness.html.j2")
+        .render(
             css=Markup(css),
-            style_hash="sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+            style_hash=style_hash(css),
             made_at=made_at,
             forged=sum(r.forged for r in rows),
             authentic=sum(not r.forged for r in rows),
@@ -68,13 +60,3 @@ def render_page(
             facts=facts,
         )
     )
-
-
-def _read(name: str) -> str:
-    return resources.files("fakeexplain.evaluation").joinpath("templates", name).read_text("utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(value, 1 << 20)
-    return value
