@@ -177,12 +177,19 @@ class ReviewDatabase:
             inside.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if application != APPLICATION_ID:
+        """The schema's version, 0 of an empty file; in one transaction, for another process may be making it."""
+        begun = not connection.in_transaction
+        if begun:
+            connection.execute("BEGIN")
+        try:
             tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-            if application or version or tables:
-                raise SourceError(f"{self.path}: a database of another program; give another path")
+            application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        finally:
+            if begun:
+                connection.execute("ROLLBACK")
+        if application != APPLICATION_ID and (application or version or tables):
+            raise SourceError(f"{self.path}: a database of another program; give another path")
         return version
 
     @contextmanager

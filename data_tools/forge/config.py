@@ -14,6 +14,7 @@ from data_tools.forge.regions import Shape
 
 SameContent = Literal["resample", "blur", "median", "denoise", "sharpen", "tone", "noise", "jpeg_ghost", "foreign_grid"]
 NewContent = Literal["splice", "copy_move", "removal_diffusion", "removal_exemplar", "removal_patchmatch"]
+Split = Literal["all", "training", "validation"]
 FinishKind = Literal["none", "jpeg", "resize_jpeg", "social", "social_twice", "webp", "screenshot", "noise", "blur"]
 
 
@@ -84,7 +85,7 @@ class ForgeConfig(BaseModel):
     permissive: bool = False
     labels_dir: str | None = None
     allow_smaller: bool = True
-    split: Literal["all", "training", "validation"] = "all"
+    split: Split = "all"
     validation_share: float = Field(default=0.1, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from data_tools.forge.config import Split
 from data_tools.instructions.captions import read_captions
 from data_tools.instructions.questions import question_forms
 from data_tools.instructions.verify import check_files
@@ -41,11 +42,14 @@ def write_command(
     dialogues_per_picture: Annotated[int, typer.Option(min=0, help="Dialogues.")] = 4,
     size: Annotated[int, typer.Option(min=64, help="Side of a picture in pixels.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the whole set.")] = 0,
+    split: Annotated[
+        Split, typer.Option(help="Side of the split by photograph; the embedded expert has not seen `validation`.")
+    ] = "all",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Make pictures, examine them and write the three data sets."""
     try:
-        plan = Plan(photos, object_masks, records_per_picture, dialogues_per_picture, size, seed)
+        plan = Plan(photos, object_masks, records_per_picture, dialogues_per_picture, size, seed, split)
         state = write(plan, out, pictures=pictures, workers=workers)
     except FakeExplainError as error:
         raise _fail(error) from None

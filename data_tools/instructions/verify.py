@@ -165,7 +165,7 @@ def _without_quotes(sentence: str, cited: list[Evidence], known: _Known) -> str:
 def _operation_problems(text: str, cited: list[Evidence], known: _Known) -> Iterator[str]:
     for name in core.operations_said(text):
         if known.shape is not None:
-            held = known.shape["fits"] == name and known.shape["operations"] == [name] and bool(cited)
+            held = known.shape["fits"] == name and set(known.shape["operations"]) == {name} and bool(cited)
         else:
             held = name in known.record.operations and core.fits_trace(name, cited, known.verdict)
         if not held:

@@ -22,11 +22,12 @@ import cv2
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from data_tools.forge.config import Split
 from data_tools.forge.forge import Forge
 from data_tools.forge.writer import save_sample, settings_of
 from data_tools.instructions.alignment import chosen_region, mask_dialogue, seen_dialogue
 from data_tools.instructions.dialogues import Dialogues
-from data_tools.instructions.picture import Picture, make, open_forge
+from data_tools.instructions.picture import CONFIG, Picture, make, open_forge
 from data_tools.instructions.verify import check_record
 from data_tools.schema import Record
 from fakeexplain.errors import OutputError, SettingsError
@@ -46,6 +47,7 @@ class Plan:
         photos, object_masks: folders; labels are <stem>.png of COCO category ids.
         records_per_picture: alignment records, half of them (rounded up) image-text, the others mask-text.
         dialogues_per_picture, size, seed: as on the command line.
+        split: side of the forge's split by photograph; `validation` are those that the expert was not trained on.
     """
 
     photos: Path
@@ -54,6 +56,12 @@ class Plan:
     dialogues_per_picture: int = 4
     size: int = 512
     seed: int = 0
+    split: Split = "all"
+
+    def forge(self) -> Forge:
+        return open_forge(
+            self.photos, self.object_masks, self.seed, self.size, CONFIG.model_copy(update={"split": self.split})
+        )
 
     def __post_init__(self) -> None:
         if self.records_per_picture < 0 or self.dialogues_per_picture < 0 or self.size < 64:
@@ -106,7 +114,7 @@ _worker: tuple[Forge, Examiner, Plan, Path] | None = None
 def _start_worker(plan: Plan, out: str) -> None:
     global _worker
     cv2.setNumThreads(1)
-    forge = open_forge(plan.photos, plan.object_masks, plan.seed, plan.size)
+    forge = plan.forge()
     _worker = forge, Examiner(threads=1, keep=1), plan, Path(out)
 
 
@@ -152,7 +160,7 @@ def write(plan: Plan, out: Path, *, pictures: int, workers: int = 1, quiet: bool
     """
     if pictures < 1 or workers < 1:
         raise SettingsError(f"--pictures {pictures} and --workers {workers} must be at least 1")
-    forge = open_forge(plan.photos, plan.object_masks, plan.seed, plan.size)
+    forge = plan.forge()
     settings = settings_of(forge) | {
         "instructions_version": INSTRUCTIONS_VERSION,
         "records_per_picture": plan.records_per_picture,

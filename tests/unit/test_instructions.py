@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,30 @@ def test_an_operation_nobody_measured_is_caught(records: list[Record]) -> None:
         text = f"It fits content that was denoised [{record.dialogue[number].evidence_ids[0]}]."
         wrong = record.model_copy(update={"operations": ("splice",)})
         assert check_record(_spoilt(wrong, number, text))
+
+
+def test_a_part_that_was_altered_twice_in_the_same_way_may_be_said_to_be(records: list[Record]) -> None:
+    record = next(r for r in records if r.history[-1].get("on") == "mask" and r.evidence)
+    number = next(i for i, m in enumerate(record.dialogue) if m.role == "assistant" and m.evidence_ids)
+    text = "What differs agrees with a part that was pasted in from another picture [E1]."
+    for operations, held in ((["splice", "splice"], True), (["splice", "blur"], False)):
+        facts = {**record.history[-1], "operations": operations, "fits": "splice"}
+        known = record.model_copy(update={"history": (*record.history[:-1], facts)})
+        assert bool(check_record(_spoilt(known, number, text))) != held
+
+
+def test_a_set_of_one_side_of_the_split(plan: Plan, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(40):
+        Image.fromarray(photograph("coffee")[:200, number : number + 200]).save(photos / f"p{number}.png")
+    sides = {
+        side: {p.group for p in replace(plan, photos=photos, size=64, split=side).forge().photos}
+        for side in ("all", "training", "validation")
+    }
+    assert sides["training"] and sides["validation"]
+    assert not sides["training"] & sides["validation"]
+    assert sides["training"] | sides["validation"] == sides["all"]
 
 
 def test_tool_turns_bring_evidence_before_it_is_cited(records: list[Record]) -> None:

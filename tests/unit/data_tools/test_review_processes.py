@@ -100,9 +100,16 @@ def test_two_annotators_at_once(tmp_path):
         assert found.events == slots * 8  # opened, four claims, verdict, mask, finished
 
 
-def test_two_processes_that_make_the_database_at_once(tmp_path):
+@pytest.mark.parametrize("number", range(8))
+def test_processes_that_make_the_database_at_once(tmp_path, number):
     path = tmp_path / "reviews.sqlite"
-    workers = [FORK.Process(target=lambda: ReviewStore(path, create=True).annotator("Anna")) for _ in range(4)]
+    start = FORK.Barrier(6)
+
+    def work() -> None:
+        start.wait(60)
+        ReviewStore(path, create=True).annotator("Anna")
+
+    workers = [FORK.Process(target=work) for _ in range(6)]
     for worker in workers:
         worker.start()
     for worker in workers:
