@@ -180,8 +180,9 @@ def finished_before(job: Job, out: Path, settings: Settings) -> Examination | No
     same_versions = examination.versions == versions(examiner.instruments, examiner.expert)
     wanted = [i.name for i in examiner.instruments]
     kept = examination.settings
-    before = (kept.get("false_alarms"), kept.get("instruments"), kept.get("trust_anchors_sha256"))
-    same_settings = before == (settings.false_alarms, wanted, settings.trust_anchors_sha256)
+    names = ("false_alarms", "instruments", "trust_anchors_sha256", "wording")
+    now = (settings.false_alarms, wanted, settings.trust_anchors_sha256, examiner.writer.name)
+    same_settings = tuple(kept.get(name) for name in names) == now
     current = examination.schema_version == SCHEMA_VERSION
     return examination if same_bytes and same_versions and same_settings and current else None
 

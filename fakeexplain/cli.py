@@ -107,6 +107,15 @@ def examine(
     false_alarms: FalseAlarms = 0.02,
     instruments: Instruments = None,
     expert: Expert = "embedded",
+    wording: Annotated[
+        str,
+        typer.Option(
+            "--wording",
+            help="Who words the account: `plain` (rules alone), `assistant`, or a folder of its weights. "
+            "Default: the assistant for one picture, `plain` for several. The verdict is the same.",
+            show_default=False,
+        ),
+    ] = "",
     max_megapixels: MaxMegapixels = 150.0,
     jobs: Jobs = DEFAULT_JOBS,
     trust_anchors: Annotated[
@@ -141,7 +150,8 @@ def examine(
     network = None if expert == "none" else expert
     try:
         anchors = _read_anchors(trust_anchors)
-        settings = Settings(false_alarms, _names(instruments), max_megapixels, network, anchors)
+        wording = wording or _default_wording(paths)
+        settings = Settings(false_alarms, _names(instruments), max_megapixels, network, anchors, wording)
         Examiner(settings)  # wrong settings are told once, before the first picture
         if not 0 < max_megapixels < float("inf"):
             raise SettingsError(f"--max-megapixels {max_megapixels:g}: wanted a positive number, say 150")
@@ -199,6 +209,14 @@ def examine(
         raise typer.Exit(EXIT_OUTPUT)
     if errors or any(o.error for o in outcomes):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _default_wording(paths: list[str]) -> str:
+    """The assistant takes seconds for each picture, so that nobody waits for it who did not ask."""
+    from fakeexplain.reasoning.assistant_writer import has_embedded_assistant
+
+    one = len(paths) == 1 and not Path(paths[0]).is_dir()
+    return "assistant" if one and has_embedded_assistant() else "plain"
 
 
 def _read_anchors(path: Path | None) -> str:

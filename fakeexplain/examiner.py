@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import fakeexplain
-from fakeexplain.errors import MeasurementError
+from fakeexplain.conversation import Conversation
+from fakeexplain.errors import MeasurementError, WriterError
 from fakeexplain.imaging.regions import decode_mask, encode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
 from fakeexplain.imaging.worker import Limits, load_guarded
@@ -33,14 +34,17 @@ from fakeexplain.instruments.suite import all_instruments, number_evidence, run_
 from fakeexplain.provenance.c2pa import check_trust_anchors
 from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.quality import assess, review
+from fakeexplain.reasoning.choosing import choose_writer
 from fakeexplain.reasoning.wording import explain
+from fakeexplain.reasoning.writers import Writer
 from fakeexplain.records import Evidence, Examination, QualityReport
 from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, EXPERT, Panel, decide, evidence_mask
 
 if TYPE_CHECKING:
     from fakeexplain.localization import Expert
 
-EMBEDDED = "embedded"
+EMBEDDED, PLAIN = "embedded", "plain"
+ACCOUNT_QUESTION = "What does the examination of this picture show?"
 _LIBRARIES = (
     "numpy",
     "scipy",
@@ -66,6 +70,8 @@ class Settings:
         expert: folder with weights of the trained network, "embedded" for those that come with the library (if this
             copy has any), None to do without it; its half of the false alarms then stays unused.
         trust_anchors: certificates (PEM) whose Content Credentials are called trusted; "" trusts nobody.
+        wording: who answers questions, and who gives the examination its `account`: "plain" for rules and no account,
+            "assistant" for the one that comes with the library, or a folder of weights. It never touches the verdict.
     """
 
     false_alarms: float = DEFAULT_FALSE_ALARMS
@@ -73,6 +79,7 @@ class Settings:
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
     expert: str | None = EMBEDDED
     trust_anchors: str = ""
+    wording: str = PLAIN
 
     @property
     def trust_anchors_sha256(self) -> str | None:
@@ -88,6 +95,9 @@ class Examiner:
         threads: instruments at work at once on one picture; does not change results.
         keep: how many examinations to keep, by sha256, so that asking again is free.
 
+    Attributes:
+        writer: proposes the sentences of answers, see `Settings.wording`.
+
     Raises:
         SettingsError: unknown instruments, a false-alarm rate out of range, or weights that cannot be loaded.
     """
@@ -101,6 +111,7 @@ class Examiner:
         self.panel = Panel(self.settings.false_alarms, localizing, self.expert.name if self.expert else None)
         self._threads = threads
         self._keep = keep
+        self.writer = choose_writer(self.settings.wording, expert=self.expert)
         self._kept: OrderedDict[tuple[str, str], Examination] = OrderedDict()
 
     def load(self, picture: str | os.PathLike[str] | bytes | SourceImage, *, name: str | None = None) -> SourceImage:
@@ -159,15 +170,51 @@ class Examiner:
                 "max_megapixels": self.settings.max_megapixels,
                 "expert": self.settings.expert if self.expert else None,
                 "trust_anchors_sha256": self.settings.trust_anchors_sha256,
+                "wording": self.writer.name,
             },
             versions=versions(self.instruments, self.expert),
             seconds=seconds,
             examined_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
+        if self.settings.wording != PLAIN:
+            examination = self._with_account(examination, source)
+        kept_open = functools.cache(lambda: self.conversation(picture, examination=examination))
+        examination = examination.answered_by(kept_open)
         self._kept[key] = examination
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return examination
+
+    def conversation(
+        self,
+        picture: str | os.PathLike[str] | bytes | SourceImage,
+        *,
+        writer: Writer | None = None,
+        examination: Examination | None = None,
+    ) -> Conversation:
+        """A dialogue about one picture.
+
+        Args:
+            picture: path, bytes or a SourceImage.
+            writer: proposes sentences; that of the settings if None.
+            examination: of this picture, where it was made already.
+
+        Raises:
+            SourceError: the picture cannot be read, or the examination is of another one.
+        """
+        return Conversation(self, picture, writer=writer or self.writer, examination=examination)
+
+    def _with_account(self, examination: Examination, source: SourceImage) -> Examination:
+        """The examination with the assistant's account of it; without, where the assistant cannot give one."""
+        start = time.perf_counter()
+        try:
+            account = self.conversation(source, examination=examination).ask(ACCOUNT_QUESTION)
+        except WriterError:  # the deterministic sentences are there in any case
+            return examination
+        spent = time.perf_counter() - start
+        seconds = {**examination.seconds, "account": round(spent, 4)}
+        seconds["total"] = round(seconds["total"] + spent, 4)
+        return examination.model_copy(update={"account": account, "seconds": seconds})
 
     def _ask_expert(self, source: SourceImage, quality: QualityReport, seconds: dict[str, float]) -> Evidence:
         """The expert's evidence; a failure on one picture is an abstention, as it is for an instrument."""

@@ -10,11 +10,15 @@ background model, given as log10; it is not a probability of forgery.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
-SCHEMA_VERSION = "1.1"
+from fakeexplain.errors import SourceError
+
+SCHEMA_VERSION = "1.2"
+_OPENER = "_opener"
 
 Scalar = bool | int | float | str | None
 EvidenceKind = Literal["detection", "fact", "measurement", "abstention"]
@@ -181,25 +185,6 @@ class SourceFacts(Record):
     jpeg: dict[str, Any] | None = None
 
 
-class Examination(Record):
-    """Everything about one image. `to_json` and `Examination.model_validate_json` are inverse to each other."""
-
-    schema_version: str = SCHEMA_VERSION
-    source: SourceFacts
-    quality: QualityReport
-    evidence: tuple[Evidence, ...]
-    verdict: Verdict
-    reasoning: tuple[Claim, ...]
-    mask: RunLengths
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    seconds: dict[str, float] = Field(default_factory=dict)
-    examined_at: str = ""
-
-    def to_json(self) -> str:
-        return self.model_dump_json(indent=1)
-
-
 class ToolCall(Record):
     """One step of tool use in a dialogue.
 
@@ -259,3 +244,65 @@ class Answer(Record):
     struck: int = 0
     writer: str
     seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class Examination(Record):
+    """Everything about one image. `to_json` and `Examination.model_validate_json` are inverse to each other.
+
+    Attributes:
+        source: the file. quality: what it allowed to be examined.
+        evidence: what was measured, numbered. verdict: decided from it. reasoning: both in deterministic sentences.
+        mask: regions that the verdict rests on.
+        settings, versions, seconds, examined_at: how it came about.
+        account: what the assistant says about all this, each sentence checked; None with `--wording plain`.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    source: SourceFacts
+    quality: QualityReport
+    evidence: tuple[Evidence, ...]
+    verdict: Verdict
+    reasoning: tuple[Claim, ...]
+    mask: RunLengths
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    seconds: dict[str, float] = Field(default_factory=dict)
+    examined_at: str = ""
+    account: Answer | None = None
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1)
+
+    def ask(self, question: str, *, region: Any = None, stream: bool = False) -> Any:
+        """Answers a question about this picture; the dialogue is kept, so that "and there?" is understood.
+
+        Args:
+            question: in the asker's own words.
+            region: what it is about: an id ("R1"), a box xyxy in pixels of the upright picture, or a bool HxW mask.
+            stream: sentences and tool calls as they come, the `Answer` last, instead of the `Answer` alone.
+
+        Raises:
+            SourceError: this examination did not come from an `Examiner` of this process (it was read from JSON, say),
+                or its picture's file was changed since.
+            MeasurementError: the region is not known or not of this picture.
+            WriterError: the writer cannot answer now.
+        """
+        opener = self.__dict__.get(_OPENER)
+        if opener is None:
+            raise SourceError(
+                "this examination has no picture at hand; ask with "
+                "Examiner().conversation(PICTURE, examination=EXAMINATION).ask(QUESTION)"
+            )
+        talk = opener()
+        return talk.stream(question, region=region) if stream else talk.ask(question, region=region)
+
+    def answered_by(self, opener: Callable[[], Any]) -> Examination:
+        """The same examination, which puts questions to the `Conversation` that `opener` gives."""
+        bound = self.model_copy()
+        bound.__dict__[_OPENER] = opener  # no field: neither compared nor written, as with pydantic's cached properties
+        return bound
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = dict(super().__getstate__())
+        state["__dict__"] = {name: value for name, value in state["__dict__"].items() if name != _OPENER}
+        return state

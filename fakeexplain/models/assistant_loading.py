@@ -42,4 +42,10 @@ def load_assistant(
     finally:
         if shown:
             hf_logging.enable_progress_bar()
+    known = {mark: processor.tokenizer.convert_tokens_to_ids(mark) for mark in model.config.mark_ids}
+    if known != model.config.mark_ids:
+        raise SettingsError(
+            f"{path}: the tokenizer has {known}, the model {model.config.mark_ids}; "
+            "wanted both from one training (ForgeryAssistantProcessor.for_model comes before saving the model)"
+        )
     return model, processor

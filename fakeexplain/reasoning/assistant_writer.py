@@ -5,6 +5,7 @@ A thin adapter over `models.ForgeryAssistant`. Left out: the model, and any chec
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -53,12 +54,10 @@ class AssistantWriter:
                 "this copy of the library has no assistant; use --writer plain, or give a folder of weights"
             )
         path = embedded_folder() if folder is None else Path(folder)
-        from fakeexplain.models.assistant_loading import load_assistant  # brings torch and transformers along
-
-        self._model, self._processor = load_assistant(path)
+        self._model, self._processor, digest = _load_cached(path)
         self._expert, self._max_new_tokens = expert, max_new_tokens
         self._seen: tuple[str, Any, Any] | None = None
-        self.name = f"assistant {_digest(path)}"
+        self.name = f"assistant {digest}"
 
     def write(self, request: WriteRequest) -> Iterator[str]:
         import torch
@@ -155,6 +154,14 @@ class AssistantWriter:
             found, features = localize(self._expert, request.source, self._processor.grid)
             self._seen = (request.source.sha256, found, features)
         return self._seen[1], self._seen[2]
+
+
+@functools.lru_cache(maxsize=2)
+def _load_cached(folder: Path) -> tuple[Any, Any, str]:
+    """(model, processor, digest), loaded once in a process; a batch opens a writer for each picture."""
+    from fakeexplain.models.assistant_loading import load_assistant  # brings torch and transformers along
+
+    return *load_assistant(folder), _digest(folder)
 
 
 def _digest(folder: Path) -> str:

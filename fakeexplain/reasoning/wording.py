@@ -23,7 +23,7 @@ from fakeexplain.reasoning.phrases import (
     TRACES,
     TraceWords,
 )
-from fakeexplain.records import Claim, Evidence, QualityReport, Region, Scalar, Verdict
+from fakeexplain.records import Answer, Claim, Evidence, QualityReport, Region, Scalar, Verdict
 from fakeexplain.verdict import PRIOR
 
 _DATA_LENGTH = 160  # characters of a string out of the file
@@ -58,6 +58,12 @@ def explain(quality: QualityReport, evidence: Sequence[Evidence], verdict: Verdi
     claims += _quality(quality)
     claims += _not_tested(evidence, verdict)
     return tuple(claims)
+
+
+def account_claims(account: Answer | None) -> tuple[Claim, ...]:
+    """The sentences of an assistant's account; none where there is none."""
+    sentences = account.sentences if account is not None else ()
+    return tuple(Claim(text=s.text, evidence_ids=s.evidence_ids, section="conclusion") for s in sentences)
 
 
 def describe(item: Evidence) -> str:

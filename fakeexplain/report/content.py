@@ -17,6 +17,7 @@ from fakeexplain.errors import SourceError
 from fakeexplain.imaging.source import SourceImage, printable
 from fakeexplain.reasoning.phrases import INSTRUMENTS
 from fakeexplain.reasoning.wording import (
+    account_claims,
     instrument_title,
     is_significant,
     label_words,
@@ -25,7 +26,7 @@ from fakeexplain.reasoning.wording import (
     rate_words,
     trace_title,
 )
-from fakeexplain.records import Claim, Evidence, Examination, Scalar, SourceFacts, Verdict
+from fakeexplain.records import Answer, Claim, Evidence, Examination, Scalar, SourceFacts, Verdict
 from fakeexplain.report.overlay import Mark, marks_of
 from fakeexplain.report.pictures import Picture, crops_of, pictures_of
 from fakeexplain.report.strings import FILE_ROWS, SUPPORT, TEXT
@@ -95,6 +96,8 @@ class ReportContent:
     percent: str
     rate: str
     conclusion: tuple[Claim, ...]
+    account: tuple[Claim, ...]
+    account_note: str
     support: Support
     pictures: dict[str, Picture]
     findings: tuple[Finding, ...]
@@ -138,6 +141,8 @@ def build_content(examination: Examination, source: SourceImage, score_map: np.n
         percent=percent_of(verdict.probability),
         rate=rate_words(verdict.false_alarms),
         conclusion=tuple(c for c in claims if c.section == "conclusion" and not _is_basis(c, verdict)),
+        account=account_claims(examination.account),
+        account_note=account_note(examination.account),
         support=support_of(verdict),
         pictures=pictures_of(examination, source, marks, score_map),
         findings=findings,
@@ -150,6 +155,16 @@ def build_content(examination: Examination, source: SourceImage, score_map: np.n
         file_rows=file_rows(examination.source),
         settings_rows=_settings_rows(examination),
         version_rows=_version_rows(examination),
+    )
+
+
+def account_note(account: Answer | None) -> str:
+    """Who worded it, and how much of it did not hold."""
+    if account is None:
+        return ""
+    own = sum(s.written_by == "model" for s in account.sentences)
+    return TEXT["account_note"].format(
+        writer=printable(account.writer, 80), own=own, total=len(account.sentences), struck=account.struck
     )
 
 

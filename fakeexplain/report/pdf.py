@@ -206,12 +206,20 @@ def _conclusion(content: ReportContent) -> list[Flowable]:
     return [
         Heading(TEXT["conclusion"]),
         *_paragraphs(content.conclusion),
+        *_account(content),
         text(TEXT["propositions"], after=2),
         text(TEXT["proposition_altered"], after=2),
         text(TEXT["proposition_unaltered"], after=6),
         text(content.support.statement, bold=True),
         *(text(s) for s in content.support.sentences),
     ]
+
+
+def _account(content: ReportContent) -> list[Flowable]:
+    if not content.account:
+        return []
+    said = text(" ".join(c.text for c in content.account), after=2)
+    return [KeepTogether([Heading(TEXT["account"], 1), said, text(content.account_note, 7.8, color=SOFT)])]
 
 
 def _methods(content: ReportContent) -> list[Flowable]:

@@ -100,6 +100,11 @@ TEXT = {
     "outcome_abstained": "could not be applied",
     "outcome_fact": "facts {ids}",
     "outcome_measurement": "measured {ids}",
+    "account": "In the assistant's words",
+    "account_note": (
+        "Worded by {writer}; each sentence was checked against the evidence. {own} of {total} sentences are the "
+        "model's own; {struck} did not hold and were replaced or left out. The verdict does not depend on them."
+    ),
     "conclusion": "Conclusion and its limits",
     "propositions": "The findings are weighed under two propositions:",
     "proposition_altered": "A: a part of the picture was altered after it was taken.",

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fakeexplain.imaging.source import printable
-from fakeexplain.reasoning.wording import is_significant, label_words, percent_of, rate_words
+from fakeexplain.reasoning.wording import account_claims, is_significant, label_words, percent_of, rate_words
 from fakeexplain.records import Claim, Examination
+from fakeexplain.report.strings import TEXT
 
 # No green: nothing here says that a picture is in order.
 _STYLES = {"manipulated": "dark_orange3", "no_evidence": "steel_blue", "inconclusive": "yellow4"}
@@ -49,6 +50,7 @@ def terminal_summary(examination: Examination) -> RenderableType:
         padding=(1, 2),
     )
     sections = [
+        (TEXT["account"], list(account_claims(examination.account))),
         ("Why", conclusion[1:]),
         ("Found", [c for c in findings if set(c.evidence_ids) & strong]),
         ("Examined without a finding", [c for c in findings if not set(c.evidence_ids) & strong]),

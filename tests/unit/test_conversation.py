@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from fakeexplain.conversation import MAX_CALLS, Conversation
+from fakeexplain.answering import MAX_CALLS
+from fakeexplain.conversation import Conversation
 from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker

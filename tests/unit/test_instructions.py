@@ -175,7 +175,8 @@ def test_a_set_of_one_side_of_the_split(plan: Plan, tmp_path: Path) -> None:
         side: {p.group for p in replace(plan, photos=photos, size=64, split=side).forge().photos}
         for side in ("all", "training", "validation")
     }
-    assert sides["training"] and sides["validation"]
+    assert sides["training"]
+    assert sides["validation"]
     assert not sides["training"] & sides["validation"]
     assert sides["training"] | sides["validation"] == sides["all"]
 

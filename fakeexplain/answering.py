@@ -1,0 +1,279 @@
+"""One question on its way to an answer: what a writer proposes is read back, then shown, replaced or dropped.
+
+Works on a `fakeexplain.conversation.Conversation`, which keeps regions, evidence and turns. Left out: the checking
+(`reasoning.grounding`) and the wording (the writers).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from fakeexplain.errors import MeasurementError
+from fakeexplain.imaging.source import printable
+from fakeexplain.reasoning.grounding import Checked, Checker
+from fakeexplain.reasoning.intents import understand
+from fakeexplain.reasoning.plain_answers import PlainAnswers
+from fakeexplain.reasoning.plain_writer import PlainWriter
+from fakeexplain.reasoning.sentences import Sentences
+from fakeexplain.reasoning.writers import SEG_MARK, SegmentingWriter, Writer, WriteRequest, tool_line
+from fakeexplain.records import Answer, AnswerSentence, Evidence, Region, ToolCall
+
+if TYPE_CHECKING:
+    from fakeexplain.conversation import Conversation, RegionChoice
+
+MAX_CALLS = 4  # measurements in one turn
+MAX_SENTENCES = 60  # of one turn; a writer that goes on and on is stopped
+MAX_AGAIN = 6  # regenerations in one turn
+LONGEST_QUESTION = 4000
+Event = AnswerSentence | ToolCall | Answer
+_NO_MORE = (
+    f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
+)
+
+
+class Turn:
+    """One question on its way to an answer."""
+
+    def __init__(self, talk: Conversation, question: str, region: RegionChoice | None) -> None:
+        self.talk, self.started = talk, time.perf_counter()
+        self.question = printable(" ".join(question.split()), LONGEST_QUESTION)
+        self.chosen = talk._choose(region)
+        self.asked_rule = isinstance(talk.writer, PlainWriter)
+        self.sentences: list[AnswerSentence] = []
+        self.calls: list[ToolCall] = []
+        self.fresh: list[Evidence] = []
+        self.pointed: list[Region] = []
+        self.struck = self.again = 0
+        self.first_seconds: float | None = None
+
+    def run(self) -> Iterator[Event]:
+        talk = self.talk
+        command = tool_line(self.question)
+        asked = understand(self.question, has_region=self.chosen is not None)
+        if self.chosen is None and asked.box_xyxy is not None:
+            try:
+                self.chosen = talk.add_region(box_xyxy=asked.box_xyxy)
+            except MeasurementError:
+                self.chosen = None  # four numbers that are no box of this picture
+        elif self.chosen is None and asked.intent == "region" and asked.cells is not None:
+            width, height = talk.source.width, talk.source.height
+            x0, y0, x1, y1 = asked.cells
+            self.chosen = talk.add_region(
+                box_xyxy=(x0 * width // 3, y0 * height // 3, x1 * width // 3, y1 * height // 3)
+            )
+        elif self.chosen is None and asked.region_ids and asked.region_ids[0] in talk._regions:
+            self.chosen = talk._regions[asked.region_ids[0]]
+        if self.chosen is not None:
+            self.pointed.append(self.chosen)
+        if command is not None:
+            yield self._call(*command, self.question)
+        yield from self._rounds(self._commanded(command) if command else talk.writer)
+        states = any(s.finding != "no_claim" for s in self.sentences)
+        if not states and not self.asked_rule and (self.struck or not self.sentences):
+            yield from self._rounds(talk._plain, replacing=True)
+        yield self._finish()
+
+    def _commanded(self, command: tuple[str, str]) -> Writer:
+        return _Telling(command)
+
+    def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
+        """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
+        for _ in range(MAX_CALLS + 2):
+            called = yield from self._listen(writer, replacing)
+            if not called or len(self.sentences) >= MAX_SENTENCES:
+                return
+
+    def _listen(self, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
+        splitter = Sentences()
+        pieces = writer.write(self._request())
+        try:
+            for piece in pieces:
+                for sentence in splitter.feed(piece):
+                    called = yield from self._take(sentence, writer, replacing)
+                    if called or len(self.sentences) >= MAX_SENTENCES:
+                        return called
+            for sentence in splitter.flush():
+                called = yield from self._take(sentence, writer, replacing)
+                if called:
+                    return True
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+        return False
+
+    def _take(self, sentence: str, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
+        """Deals with one proposed sentence; True when it was a tool line that was carried out."""
+        command = tool_line(sentence)
+        if command is not None:
+            done = {(c.instrument, c.region_id) for c in self.calls}
+            if command in done:
+                return False
+            if len(self.calls) >= MAX_CALLS:
+                yield from self._show(Checked(_NO_MORE, "no_claim"), "rule", "no_claim")
+                return False
+            yield self._call(*command, sentence.strip())
+            return True
+        ruled = isinstance(writer, (PlainWriter, _Telling))
+        found = self._check(sentence, writer)
+        if found.finding != "unsupported":
+            by: Literal["model", "rule"] = "rule" if ruled else "model"
+            yield from self._show(found, by, "replaced" if replacing else found.finding)
+            return False
+        if ruled:
+            return False  # tests hold that this never happens; what is not supported is not shown
+        better = self._once_more(found, writer)
+        if better is not None:
+            yield from self._show(better, "model", better.finding)
+            return False
+        self.struck += 1
+        for text in self._deterministic(found):
+            checked = self._checker().check(text)
+            if checked.finding == "supported" and checked.text not in {s.text for s in self.sentences}:
+                yield from self._show(checked, "rule", "replaced")
+                break
+        return False
+
+    def _check(self, sentence: str, writer: Writer) -> Checked:
+        if SEG_MARK not in sentence:
+            return self._checker().check(sentence)
+        mask = None
+        if isinstance(writer, SegmentingWriter):
+            before = " ".join([*(s.text for s in self.sentences), sentence])
+            mask = writer.segment(self._request(), before)
+        if mask is None or not mask.any():
+            return Checked(sentence, "unsupported", ("points at nothing",))
+        region = self.talk.add_region(region_mask=mask)
+        found = self._checker().check(sentence.replace(SEG_MARK, region.id, 1))
+        if found.finding != "unsupported":
+            self.pointed.append(region)
+        return found
+
+    def _once_more(self, refused: Checked, writer: Writer) -> Checked | None:
+        """The first sentence of a second try that is supported and new."""
+        if self.again >= MAX_AGAIN:
+            return None
+        self.again += 1
+        feedback = (
+            f"This sentence is not carried by the lines above ({'; '.join(refused.problems[:3])}): "
+            f"“{printable(refused.text, 200)}” Write one sentence in its place that is."
+        )
+        splitter = Sentences()
+        pieces = writer.write(self._request(feedback))
+        heard = 0
+        try:
+            for piece in pieces:
+                for sentence in splitter.feed(piece):
+                    heard += 1
+                    found = self._checker().check(sentence)
+                    if tool_line(sentence) is None and found.finding == "supported" and not self._told(found):
+                        return found
+                    if heard >= 2:
+                        return None
+            for sentence in splitter.flush():
+                found = self._checker().check(sentence)
+                if tool_line(sentence) is None and found.finding == "supported" and not self._told(found):
+                    return found
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+        return None
+
+    def _told(self, found: Checked) -> bool:
+        return found.text in {s.text for s in self.sentences}
+
+    def _deterministic(self, refused: Checked) -> Iterator[str]:
+        """Sentences by rule about what the refused one cites."""
+        answers = PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
+        known = {e.id: e for e in self.talk.evidence}
+        for evidence_id in refused.evidence_ids:
+            if evidence_id in known:
+                yield from answers.about(known[evidence_id])
+        if any("verdict" in p or "alter" in p for p in refused.problems):
+            yield from answers.detect()[:1]
+
+    def _show(
+        self, found: Checked, by: Literal["model", "rule"], finding: Literal["supported", "no_claim", "replaced"] | str
+    ) -> Iterator[AnswerSentence]:
+        if self._told(found):
+            return
+        sentence = AnswerSentence(
+            text=found.text,
+            evidence_ids=found.evidence_ids,
+            region_ids=found.region_ids,
+            written_by=by,
+            finding=finding,  # type: ignore[arg-type]
+        )
+        self.sentences.append(sentence)
+        if self.first_seconds is None:
+            self.first_seconds = time.perf_counter() - self.started
+        yield sentence
+
+    def _call(self, instrument: str, region_id: str, text: str) -> ToolCall:
+        before = len(self.talk._measured)
+        call = self.talk._measure(instrument, region_id, printable(text, 200))
+        self.calls.append(call)
+        self.fresh += self.talk._measured[before:]
+        return call
+
+    def _checker(self) -> Checker:
+        return Checker(self.talk.examination, self.talk.evidence, self.talk._regions, self.talk._failed)
+
+    def _request(self, feedback: str = "") -> WriteRequest:
+        talk = self.talk
+        return WriteRequest(
+            source=talk.source,
+            examination=talk.examination,
+            evidence=talk.evidence,
+            regions=MappingProxyType(dict(talk._regions)),
+            history=tuple((a.question, a.text) for a in talk._turns),
+            question=self.question,
+            region_id=self.chosen.id if self.chosen is not None else None,
+            feedback=feedback,
+            calls=tuple(self.calls),
+        )
+
+    def _finish(self) -> Answer:
+        named = [i for s in self.sentences for i in s.region_ids]
+        regions = {r.id: r for r in self.pointed}
+        regions |= {i: self.talk._regions[i] for i in named if i in self.talk._regions}
+        seconds = {"total": round(time.perf_counter() - self.started, 4)}
+        if self.first_seconds is not None:
+            seconds["first_sentence"] = round(self.first_seconds, 4)
+        answer = Answer(
+            question=self.question,
+            text=" ".join(s.text for s in self.sentences),
+            sentences=tuple(self.sentences),
+            regions=tuple(regions.values()),
+            evidence=tuple(self.fresh),
+            tool_calls=tuple(self.calls),
+            struck=self.struck,
+            writer=self.talk.writer.name,
+            seconds=seconds,
+        )
+        self.talk._turns.append(answer)
+        return answer
+
+
+class _Telling:
+    """Tells what a tool call of the user's brought, by rule."""
+
+    name = "plain"
+
+    def __init__(self, command: tuple[str, str]) -> None:
+        self._instrument, self._region_id = command
+
+    def write(self, request: WriteRequest) -> Iterator[str]:
+        answers = PlainAnswers(request, understand(request.question))
+        call = request.calls[0]
+        item = next((e for e in request.evidence if e.id and e.id == call.evidence_id), None)
+        if item is not None:
+            yield from (s + "\n" for s in answers.measured(item))
+        elif self._region_id in request.regions:
+            yield from (s + "\n" for s in answers.failed(call))
+        else:
+            yield "There is no region of that number; mark one with a box.\n"
