@@ -258,7 +258,10 @@ def main(
         bool, typer.Option("--with-mask", help="Measure the given masks too (not label-blind).")
     ] = False,
     writer: Annotated[
-        str, typer.Option("--writer", help="`assistant`, or a folder of its weights; default the library's sentences.")
+        str,
+        typer.Option(
+            "--wording", "--writer", help="`assistant`, or a folder of its weights; default the library's sentences."
+        ),
     ] = "",
     llm: Annotated[str | None, typer.Option("--llm", help="Your own language model: folder or cached name.")] = None,
     llm_url: Annotated[str | None, typer.Option("--llm-url", help="An OpenAI-compatible server; text only.")] = None,

@@ -111,6 +111,7 @@ def examine(
         str,
         typer.Option(
             "--wording",
+            "--writer",
             help="Who words the account: `plain` (rules alone), `assistant`, or a folder of its weights. "
             "Default: the assistant for one picture, `plain` for several. The verdict is the same.",
             show_default=False,

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 Wording = Annotated[
     str,
     typer.Option(
-        "--writer", help="`plain` (rules), `assistant`, or a folder of assistant weights.", show_default=False
+        "--wording",
+        "--writer",
+        help="`plain` (rules), `assistant`, or a folder of assistant weights.",
+        show_default=False,
     ),
 ]
 Llm = Annotated[

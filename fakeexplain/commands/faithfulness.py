@@ -49,7 +49,12 @@ def faithfulness(
     ] = None,
     writer: Annotated[
         str,
-        typer.Option("--writer", help="Who answers: `plain`, `assistant`, or a folder of weights.", show_default=False),
+        typer.Option(
+            "--wording",
+            "--writer",
+            help="Who answers: `plain`, `assistant`, or a folder of weights.",
+            show_default=False,
+        ),
     ] = "",
     llm: Annotated[
         str, typer.Option("--llm", help="A language model by name or path instead.", show_default=False)
