@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.source import printable
+from fakeexplain.reasoning.completing import completion
 from fakeexplain.reasoning.grounding import Checked, Checker
 from fakeexplain.reasoning.intents import understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
@@ -74,7 +75,17 @@ class Turn:
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
             yield from self._rounds(talk._plain, replacing=True)
+        if not self.asked_rule and command is None:
+            yield from self._completed()
         yield self._finish()
+
+    def _completed(self) -> Iterator[AnswerSentence]:
+        """What was asked for, by rule, where a model's sentences are true and beside the point."""
+        answers = PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
+        for text in completion(answers, " ".join(s.text for s in self.sentences)):
+            found = self._checker().check(text)
+            if found.finding != "unsupported":
+                yield from self._show(found, "rule", found.finding)
 
     def _commanded(self, command: tuple[str, str]) -> Writer:
         return _Telling(command)

@@ -1,0 +1,112 @@
+"""Whether an answer holds what was asked for, and the deterministic sentences that complete it where it does not.
+
+A model's sentences are true one by one (`grounding`) and may still be beside the point: asked how sure we are, it tells
+what was found. For questions that ask for one definite thing this looks for that thing in the answer. Left out:
+questions whose answer is a matter of choice (explain, court, child): there the model's word stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from fakeexplain.reasoning.plain_answers import PlainAnswers
+from fakeexplain.reasoning.quoting import instrument_words, place_of, quote
+from fakeexplain.reasoning.wording import percent_of
+from fakeexplain.records import Evidence
+
+_STATES = {
+    "manipulated": r"\bevidence\b|\bpoints? to\b|\balter|\bchange|\bedit|\bfinding",
+    "no_evidence": r"\bno (?:\w+ ){0,3}evidence\b|\bno findings?\b|\bnothing\b|\bnone\b|\bnowhere\b",
+    "inconclusive": r"\binconclusive\b|\bno answer\b|\bopen\b",
+}
+_STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|repeat|second)\b"
+MOST = 3  # sentences that complete an answer
+
+
+def completion(answers: PlainAnswers, text: str) -> list[str]:
+    """Sentences to add to an answer; none where it holds what was asked for.
+
+    Args:
+        answers: by rule, to the same question. text: the answer as shown so far.
+    """
+    intent = answers.asked.intent
+    wanted: dict[str, tuple[Callable[[str], bool], Callable[[], list[str]]]] = {
+        "detect": (lambda t: _states(answers, t), answers.detect),
+        "pressure": (lambda t: _states(answers, t), answers.detect),
+        "leading": (lambda t: _states(answers, t), answers.detect),
+        "injection": (lambda t: _states(answers, t), answers.detect),
+        "locate": (lambda t: _places(answers, t), answers.locate),
+        "show": (lambda t: _places(answers, t), answers.locate),
+        "confidence": (lambda t: percent_of(answers.verdict.probability) in t, answers.confidence),
+        "causes": (lambda t: _causes(answers, t), answers.causes),
+        "region": (lambda t: _region(answers, t), answers.region),
+        "source_of_copy": (lambda t: _source(answers, t), answers.source_of_copy),
+        "file": (lambda t: _cites(answers.facts, t), answers.file),
+        "not_tested": (lambda t: _not_tested(answers, t), answers.not_tested),
+        "instruments": (lambda t: _instruments(answers, t), answers.instruments),
+        "dimensions": (lambda t: _size(answers, t), answers.dimensions),
+        "quality": (lambda t: any(s.rstrip(".") in t for s in answers.quality()), answers.quality),
+        "next_steps": (lambda t: bool(re.search(_STEPS, t, re.IGNORECASE)), lambda: list(answers.sentences())),
+    }
+    if intent not in wanted:
+        return []
+    holds, by_rule = wanted[intent]
+    if holds(text):
+        return []
+    return [s for s in by_rule() if not s.startswith("measure ")][:MOST]
+
+
+def _states(answers: PlainAnswers, text: str) -> bool:
+    return bool(re.search(_STATES[answers.verdict.label], text, re.IGNORECASE))
+
+
+def _places(answers: PlainAnswers, text: str) -> bool:
+    """One of the places found, by its id or in words; that there is none, where there is none."""
+    regions = [r for e in answers.findings for r in (e.region, e.partner) if r is not None]
+    if not regions:
+        return _states(answers, text)
+    return any(re.search(rf"\b{r.id}\b", text) or place_of(r).lower() in text.lower() for r in regions)
+
+
+def _causes(answers: PlainAnswers, text: str) -> bool:
+    limits = [quote(c) for e in answers.findings for c in e.limits]
+    if not limits:
+        return bool(re.search(r"no (?:\w+ ){0,2}finding|nothing|no (?:\w+ ){0,3}evidence", text, re.IGNORECASE))
+    return any(c in text for c in limits)
+
+
+def _region(answers: PlainAnswers, text: str) -> bool:
+    ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
+    return not ids or any(re.search(rf"\b{i}\b", text) for i in ids)
+
+
+def _source(answers: PlainAnswers, text: str) -> bool:
+    pairs = [e for e in answers.findings if e.partner is not None]
+    if not pairs:
+        return bool(re.search(r"\bno\b|\bnothing\b|\bnone\b|could not", text, re.IGNORECASE))
+    return any(
+        re.search(rf"\b{e.partner.id}\b", text) or place_of(e.partner) in text for e in pairs if e.partner is not None
+    )
+
+
+def _cites(items: list[Evidence], text: str) -> bool:
+    return not items or any(f"[{e.id}]" in text for e in items)
+
+
+def _not_tested(answers: PlainAnswers, text: str) -> bool:
+    open_points = [quote(c) for c in answers.verdict.not_tested]
+    if any(c in text for c in open_points) or (answers.abstained and _cites(answers.abstained, text)):
+        return True
+    return not open_points and not answers.abstained
+
+
+def _instruments(answers: PlainAnswers, text: str) -> bool:
+    used = {e.instrument for e in (*answers.detections, *answers.abstained)}
+    named = [i for i in used if i in text or instrument_words(i) in text]
+    return len(named) >= min(2, len(used))
+
+
+def _size(answers: PlainAnswers, text: str) -> bool:
+    facts = answers.request.examination.source
+    return str(facts.width) in text and str(facts.height) in text

@@ -1,0 +1,72 @@
+"""A true answer that is beside the point gets what was asked for; one that has it gets nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fakeexplain.conversation import Conversation
+from fakeexplain.examiner import Examiner, Settings
+from fakeexplain.reasoning.writers import WriteRequest
+from fakeexplain.records import Answer
+from tests.pictures import copy_move, encode, photograph
+from tests.unit.cases import private_jpeg
+
+FORGED = encode(copy_move(photograph("astronaut"), size=90)[0])
+BESIDE = "A change that leaves none of the tested traces would go unnoticed."
+
+
+class Says:
+    name = "says"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def write(self, request: WriteRequest) -> Iterator[str]:
+        yield self.text + "\n"
+
+
+@pytest.fixture(scope="module")
+def examiner() -> Examiner:
+    return Examiner(Settings(instruments=("copy_move", "metadata", "noise"), expert=None), threads=1)
+
+
+def answer(examiner: Examiner, picture: bytes, question: str, said: str, **options: object) -> Answer:
+    return Conversation(examiner, picture, writer=Says(said)).ask(question, **options)  # type: ignore[arg-type]
+
+
+CASES = (
+    ("How sure are you?", "%"),
+    ("Where was it changed?", "R1"),
+    ("Which camera took this picture?", "["),
+    ("What was not tested?", "generative"),
+    ("How large is the picture in pixels?", "512 x 512"),
+    ("Which instruments were used?", "repeat"),
+    ("What else could explain the finding?", "could also come from"),
+    ("What should I do next?", "Ask for the file"),
+    ("Show me the source of the copy.", "R2"),
+)
+
+
+@pytest.mark.parametrize(("question", "wanted"), CASES)
+def test_what_was_asked_for_is_added_by_rule(examiner: Examiner, question: str, wanted: str) -> None:
+    found = answer(examiner, FORGED, question, BESIDE)
+    added = [s for s in found.sentences if s.written_by == "rule"]
+    assert added, found.text
+    assert found.sentences[0].text == BESIDE, "the model's own sentence stays"
+    assert wanted in " ".join(s.text for s in added)
+    assert found.struck == 0
+
+
+@pytest.mark.parametrize(("question", "wanted"), CASES)
+def test_nothing_is_added_to_an_answer_that_has_it(examiner: Examiner, question: str, wanted: str) -> None:
+    by_rule = Conversation(examiner, FORGED).ask(question)
+    found = answer(examiner, FORGED, question, by_rule.text)
+    assert {s.written_by for s in found.sentences} == {"model"}, found.text
+
+
+def test_the_metadata_asked_for_is_told(examiner: Examiner) -> None:
+    found = answer(examiner, private_jpeg(), "Which camera took this picture?", BESIDE)
+    facts = {e.id for e in examiner.examine(private_jpeg()).evidence if e.kind == "fact"}
+    assert facts & {i for s in found.sentences for i in s.evidence_ids}
