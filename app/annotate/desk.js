@@ -1,6 +1,6 @@
 // The review beside the picture: who, what is decided, what is saved; keys for everything. Follows canvas.js in one
 // function. Every action goes to the server at once and in order; one that fails is sent again under the same id.
-const desk = { me: 0, words: null, review: null, progress: null, focus: 0, editing: 0, before: 0, gone: 0, waiting: 0 };
+const desk = { me: 0, words: null, review: null, progress: null, focus: 0, editing: 0, before: 0, gone: 0, waiting: 0, moving: false };
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
@@ -51,7 +51,7 @@ async function ask(request) {
 }
 
 function act(what, values = {}) {
-  if (!desk.review) return Promise.resolve(null);
+  if (!desk.review || desk.moving) return Promise.resolve(null);  // what is pressed on the way belongs to no picture
   tick();
   const review = desk.review.id, seconds = spent;
   const id = crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
@@ -101,6 +101,16 @@ async function start(name) {
 }
 
 async function go(request) {
+  if (desk.moving) return;
+  desk.moving = true;
+  saved("wait", "opening …");
+  try { await arrive(request); } finally {
+    desk.moving = false;
+    saved("done", "");
+  }
+}
+
+async function arrive(request) {
   const answer = await chain.then(() => ask({ ...request, annotator: desk.me }));
   problem(answer.ok ? "" : answer.error);
   if (!answer.ok) return;

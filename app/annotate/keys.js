@@ -106,6 +106,7 @@ function onKey(event) {
   const target = event.target;
   if (target !== document.body && !root.contains(target)) return;
   if (target.matches?.("input, textarea, select")) return;
+  if (desk.moving) { event.preventDefault(); return; }  // meant for a picture that is not there yet
   const plain = !(event.ctrlKey || event.metaKey || event.altKey);
   tick();
   if (!plain) {

@@ -84,6 +84,7 @@ class Desk:
         page.keyboard.press("Enter")
         page.wait_for_selector(".an[data-empty=false] .an-verdicts button")
         page.wait_for_function("!document.querySelector('.an-wait').textContent")
+        saved(page)
         return page
 
     def close(self) -> None:
@@ -124,6 +125,7 @@ def saved(page: playwright.Page) -> None:
 def picture(page: playwright.Page, title: str) -> None:
     page.wait_for_function("title => document.querySelector('.an-title').textContent === title", arg=title)
     page.wait_for_function("!document.querySelector('.an-wait').textContent")
+    saved(page)
 
 
 def done(page: playwright.Page, count: int) -> None:
@@ -176,6 +178,24 @@ def test_ten_drafts_by_keyboard_alone_with_undo(desk_of):
             assert state_of(connection, done_reviews(connection, 4)[0]).decisions[3].decision == "accept"
             edit = state_of(connection, done_reviews(connection, 1)[0]).decisions[2]
             assert edit.text.endswith("[E1]. And more.")
+
+
+@pytest.mark.slow
+def test_keys_pressed_on_the_way_to_the_next_picture_decide_nothing(desk_of):
+    desk = desk_of(2)
+    page = desk.begin("Anna")
+    keys(page, "1 a a a a")
+    page.keyboard.press("f")
+    page.wait_for_function("document.querySelector('.an-saved').textContent.startsWith('opening')", polling=5)
+    for key in "a2auz":
+        page.keyboard.press(key)
+    picture(page, "Picture 2")
+    with ReviewStore(desk.database) as store:
+        found = progress(store)
+        assert found.outcomes["reviewed"] == 1
+        assert found.decisions == {"accept": 4}
+        assert found.verdicts == {"manipulated": 1}
+        assert found.undone == 0
 
 
 @pytest.mark.slow
