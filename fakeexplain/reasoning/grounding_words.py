@@ -105,6 +105,7 @@ NO_CLAIM = tuple(
         r"hand)|the region was|somebody chose this region|such a|a|figure|measurement|"
         r"of a chosen region|it|take it as information|this is for information|,|"
         r":|;) ?[… ,.;:]*)*",
+        r"an earlier copy of the file, measured anew, could change this answer\.",
         r"(?:saying so|insisting) (?:does not alter|has no effect on) the (?:measurements|figures)\.",
         r"we may disagree; .*what was measured\.|we may disagree; the evidence has "
         r"not changed\.|you are free to disagree; (?:here is again what was measured|"

@@ -1,7 +1,8 @@
 """What a question asks for: its intent, and the places, boxes, ids and instruments it names. By patterns, no model.
 
-Each intent has weighted patterns; the heaviest sum wins, earlier intents win ties. Wording is free: patterns look for
-stems, not for sentences. A question never changes a verdict, so a wrong guess costs an unfitting answer and no more.
+Each intent has weighted patterns (`intent_patterns`, `intent_speech`); the heaviest sum wins, earlier intents win
+ties. Wording is free: patterns look for stems, not for sentences. A question never changes a verdict, so a wrong guess
+costs an unfitting answer and no more.
 Left out: answers (`plain_answers`).
 """
 
@@ -10,20 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-INSTRUMENT_WORDS: tuple[tuple[str, str], ...] = (
-    (
-        "double_jpeg",
-        r"double[_ -]?jpeg|jpeg history|two jpeg saves|(?:earlier|previous|first) (?:jpeg )?save|saved twice",
-    ),
-    ("jpeg_grid", r"jpeg[_ -]?grid|block grid|jpeg block|8x8|blocks? (?:grid|pattern)|\bgrid\b"),
-    (
-        "region_contrast",
-        r"region[_ -]?contrast|contrast|difference from the rest|sharpness|colou?r|brightness|lighting",
-    ),
-    ("copy_move", r"copy[_ -]?move|likeness|best match|look-?alike|clon(?:e|ing)\b|duplicat\w* search"),
-    ("noise", r"\bnois[ey]\w*|\bgrain\w*"),
-)
-_MEASURE = r"\b(?:measur\w+|test|check|look at|run|apply|analy[sz]e|reading|figure|value|level)\b"
+from fakeexplain.reasoning.intent_patterns import INSTRUMENT_WORDS, INTENTS, MEASURE
+from fakeexplain.reasoning.intent_speech import SPEECH, normal, parts
+
 _OBJECTS = (
     r"arm|arms|hand|hands|face|head|eyes?|person|man|woman|girl|boy|people|sky|"
     r"cloud|clouds|car|sign|building|house|"
@@ -35,319 +25,28 @@ _OBJECT = re.compile(
     rf"big|red|blue|white|black)\s+)*({_OBJECTS})\b"
 )
 
-# intent -> ((weight, pattern), ...)
-INTENTS: dict[str, tuple[tuple[float, str], ...]] = {
-    "injection": (
-        (
-            6,
-            r"\b(?:ignore|forget|disregard|override|bypass|drop)\b.{0,40}\b(?:rules?|"
-            r"instructions?|instruments?|measurements?|evidence|prompt|findings?|guidelines|"
-            r"previous|above)",
-        ),
-        (
-            6,
-            r"\b(?:you are now|pretend|role-?play|act as|imagine you are|from now on|"
-            r"new instructions?|system prompt|developer mode|jailbreak|simulate|suppose "
-            r"you (?:were|are))\b",
-        ),
-        (
-            5,
-            r"\b(?:say|answer|write|reply|respond|state|repeat|output)\b.{0,30}\b(?:only|"
-            r"that it is|it's|exactly|after me)\b.{0,30}\b(?:real|fake|authentic|genuine|"
-            r"forged|original|unaltered|yes|no)\b",
-        ),
-        (4, r"\bset (?:the|your) (?:verdict|label|probability)|\bverdict\s*[:=]"),
-        (4, r"\b(?:base64|</?system|\[inst|###|<\|)"),
-    ),
-    "pressure": (
-        (5, r"\b(?:you are|you're|youre) (?:wrong|mistaken|lying|broken|useless|stupid|incorrect)\b"),
-        (5, r"\b(?:admit|confess|concede|come on|be honest|stop lying|change your (?:mind|answer|verdict))\b"),
-        (4, r"\b(?:disagree|do not agree|don't agree|i doubt|do not believe|don't believe)\b"),
-        (4, r"\b(?:everybody|everyone|anyone|anybody|any fool|a child) (?:can|could|knows|sees)\b"),
-        (
-            4,
-            r"\b(?:my (?:colleague|boss|editor|lawyer|expert|professor|friend|client)|"
-            r"another (?:tool|expert|program)|the police|experts?) (?:is sure|says?|"
-            r"said|told|thinks|found|confirmed)\b",
-        ),
-        (
-            3,
-            r"\bi (?:took|shot|made) (?:this|the|it)\b|\bmy own (?:picture|photo|image)|"
-            r"\bi know (?:that|for a fact|it)|\bi was there\b",
-        ),
-        (
-            3,
-            r"\b(?:obviously|clearly|certainly|definitely|surely) (?:real|fake|forged|"
-            r"authentic|genuine|edited|untouched|original|manipulated|altered)\b",
-        ),
-        (
-            2,
-            r"\b(?:lose my job|sue|will be fired|urgent|beg you|i order you|i demand|"
-            r"or else|last chance|pay you)\b",
-        ),
-    ),
-    "leading": (
-        (4, r"\b(?:just )?(?:confirm|certify|guarantee|promise|swear|sign off|vouch)\b"),
-        (
-            4,
-            r"\b(?:since|as|given that|because|now that) (?:it|this|the \w+) (?:is|was|"
-            r"has been) .{0,20}\b(?:fake|forged|altered|edited|real|authentic|genuine|"
-            r"manipulated|photoshopped)\b",
-        ),
-        (
-            4,
-            r"\b(?:who|which (?:program|software|tool|person|app)|what (?:program|software|"
-            r"tool|app)|with (?:which|what) (?:program|software|tool))\b.{0,30}\b(?:did|"
-            r"made|used|forged|faked|edited|altered|pasted|removed|manipulat|photoshop)",
-        ),
-        (
-            4,
-            r"^how (?:was|were|did) .{0,40}\b(?:pasted|removed|replaced|added|forged|"
-            r"faked|inserted|erased|cloned)\b",
-        ),
-        (4, r"\bwhy (?:was|is|did) .{0,30}\b(?:faked|forged|photoshopped|fake|a forgery)\b"),
-        (3, r"\b(?:isn't|is not|wasn't|right|correct|yes)\s*\?$"),
-    ),
-    "child": (
-        (
-            6,
-            r"\b(?:child|children|kids?|eight-year-old|ten-year-old|\w+-year-old|year "
-            r"old|grandmother|grandma|grandpa|layman|lay person|dummies|simple (?:words|"
-            r"terms|language)|simply|plain (?:words|english)|as if i were|like i(?:'m|"
-            r" am) (?:five|nine|\d+))\b",
-        ),
-    ),
-    "court": (
-        (
-            6,
-            r"\b(?:court|judges?|legal|expert report|case file|testimony|witness|affidavit|"
-            r"jury|lawyer|tribunal|sworn|prosecut\w+|magistrate|official statement|expert "
-            r"opinion|for the record)\b",
-        ),
-    ),
-    "source_of_copy": (
-        (
-            6,
-            r"\b(?:copied|copy|clon\w+|duplicat\w+|repeat\w*|stamped|twice|mirrored|"
-            r"same thing)\b.{0,60}\b(?:from|source|origin\w*|where|itself|twice|elsewhere)\b",
-        ),
-        (
-            6,
-            r"\b(?:source|origin|original) of (?:the |this |that )?(?:copy|copied|clone|"
-            r"duplicate|patch|piece|part|what was copied)",
-        ),
-        (5, r"\b(?:from where|where).{0,30}\b(?:copied|taken from|come from|cloned|lifted)\b"),
-        (
-            4,
-            r"\b(?:copy-?move|repeated|duplicated|cloned|shown twice|appears? twice|"
-            r"identical (?:areas|parts|places))\b",
-        ),
-        (3, r"\bwhich (?:of the two|one) is the (?:copy|original|source)\b"),
-    ),
-    "causes": (
-        (
-            5,
-            r"\b(?:innocent|harmless|benign|alternative|ordinary|other|another|natural|"
-            r"different)\b.{0,20}\b(?:explanations?|causes?|reasons?|readings?|interpretations?)\b",
-        ),
-        (5, r"\bwhat else\b.{0,40}\b(?:cause|explain|lead|produce|be|behind|account|create|do that)\b"),
-        (
-            5,
-            r"\b(?:could|might|may|can) (?:this|that|it|the \w+|such \w+( \w+)?)( also)? "
-            r"(?:be|come|have|result|stem|arise)\b.{0,30}\b(?:from|caused|by|due|because|"
-            r"compression|camera|lens|scaling|resaving|coincidence|chance|artefact|artifact)\b",
-        ),
-        (
-            4,
-            r"\b(?:false positive|coincidence|by accident|artefacts?|artifacts?|just "
-            r"compression|only compression)\b",
-        ),
-        (3, r"\b(?:other|alternative) (?:explanation|cause)"),
-    ),
-    "not_tested": (
-        (
-            6,
-            r"\b(?:not|n't|never) (?:be |been |you )?(?:test|examin|check|look|cover|"
-            r"investigat|analy[sz]|consider|able to)\w*",
-        ),
-        (
-            5,
-            r"\b(?:miss|missed|overlook\w*|blind spots?|limit\w*|weakness\w*|shortcomings?|"
-            r"gaps|escape|undetected|left out|outside)\b",
-        ),
-        (
-            5,
-            r"\b(?:ai|a\.i\.|generat\w+|deepfake|diffusion|midjourney|dall-?e|synthetic|"
-            r"made by a (?:computer|machine|model))\b",
-        ),
-        (3, r"\bwhat (?:can|could)(?:not|n't| you not)\b|\bcan you not tell\b|\bcannot tell\b"),
-    ),
-    "next_steps": (
-        (
-            6,
-            r"\b(?:next steps?|what now|do next|should i do|what can i do|how do i proceed|"
-            r"how should (?:i|we) proceed|go on from here|further (?:checks?|steps|work)|"
-            r"check (?:this |it )?further|recommend\w*|advi[cs]e\w*|more certainty|be "
-            r"more certain|verify (?:this|it) (?:further|myself)|find out more|settle|"
-            r"would help|be useful|what would you need|better (?:file|copy)|additional "
-            r"(?:material|evidence))\b",
-        ),
-    ),
-    "confidence": (
-        (
-            5,
-            r"\b(?:how (?:sure|certain|confident|reliable|likely|probable|safe|accurate|"
-            r"trustworthy|strong|solid|much (?:trust|weight|confidence)))\b",
-        ),
-        (
-            5,
-            r"\b(?:probabilit\w+|likelihood|chances?|odds|percent(?:age)?|confidence|"
-            r"certainty|false alarms?|error rate|rely on|trust (?:this|that|it|you)|"
-            r"bet on|weight|margin of error|in how many cases|how often|wrong about)\b",
-        ),
-        (3, r"\b(?:sure|certain)\b.{0,10}\?$"),
-    ),
-    "show": (
-        (
-            6,
-            r"\b(?:show|mark|outline|highlight|draw|segment|mask|circle|point (?:at|"
-            r"to)|display|paint|colou?r in|indicate)\b(?! (?:that|how|why|evidence of))",
-        ),
-    ),
-    "compare": (
-        (
-            6,
-            r"\b(?:compare|comparison|differ\w*|larger|bigger|smaller|versus|vs\.?|between)\b.{0,40}\bR\d+\b.{"
-            r"0,40}\bR\d+",
-        ),
-        (6, r"\bR\d+\b.{0,40}\b(?:and|with|to|than|from|or|versus|vs\.?)\b.{0,20}\bR\d+"),
-    ),
-    "evidence": (
-        (6, r"\bE\d+\b"),
-        (3, r"\bwhat does (?:the )?(?:first|second|third|strongest) (?:finding|evidence|record)"),
-    ),
-    "file": (
-        (
-            5,
-            r"\b(?:metadata|exif|header|camera|software|program|gps|timestamp|file'?s? "
-            r"(?:history|says?|tells?|facts?|information|data|itself)|content credentials|"
-            r"c2pa|xmp|maker ?note|thumbnail|embedded)\b",
-        ),
-        (
-            5,
-            r"\b(?:saved|compress\w+|re-?saved|exported)\b.{0,30}\b(?:more than once|"
-            r"several|twice|again|times|how often|quality)\b",
-        ),
-        (4, r"\bhow (?:often|many times).{0,20}\b(?:saved|compressed)\b"),
-        (4, r"\bwhat does the file\b|\bin the file\b|\babout the file\b"),
-    ),
-    "dimensions": (
-        (
-            6,
-            r"\b(?:how many (?:mega)?pixels|resolution|dimensions|file (?:size|format|"
-            r"type)|how (?:large|big) is the (?:file|picture|image|photo)|what (?:size|"
-            r"format)|which format|sha-?256|checksum|hash)\b",
-        ),
-    ),
-    "instruments": (
-        (
-            5,
-            r"\b(?:which|what) (?:instruments?|tests?|methods?|tools?|checks?|techniques?|"
-            r"algorithms?)\b(?!.{0,30}\b(?:help|useful|used to (?:forge|alter|edit)))",
-        ),
-        (
-            4,
-            r"\b(?:how does (?:it|this|the examination) work|who (?:found|measured|flagged|"
-            r"reported) (?:it|this|that)|what did .{0,20}instruments? (?:find|measure|"
-            r"say))\b",
-        ),
-    ),
-    "quality": (
-        (
-            5,
-            r"\b(?:quality|good enough|suitable|fit for|too (?:small|compressed|blurry|"
-            r"dark)|low resolution|examinable)\b",
-        ),
-    ),
-    "explain": (
-        (
-            4,
-            r"\b(?:why|on what grounds|how come|reason\w*|explain|grounds|basis|based "
-            r"on|rests? on|justif\w+|walk me through|how did you (?:come|get|arrive|"
-            r"reach|conclude)|what makes you|step by step|what (?:speaks|points|led)|"
-            r"support(?:s|ing)?|in detail)\b",
-        ),
-        (4, r"\b(?:which|what) (?:measurements?|findings?|evidence|clues?|indications?|facts?)\b"),
-        (2, r"\bwhat (?:exactly|precisely)\b"),
-    ),
-    "locate": (
-        (
-            5,
-            r"\b(?:where|in which (?:place|part|area|region|corner)|whereabouts|location|"
-            r"located|what place|which (?:part|area|region|place|corner|spot|section|"
-            r"half|side)|what (?:part|area|region))\b",
-        ),
-        (4, r"\b(?:point out|name|list|tell me) (?:the |all )?(?:places?|regions?|areas?|parts?|spots?)\b"),
-    ),
-    "off_topic": (
-        (
-            6,
-            r"\b(?:weather|stock|football|recipe|poem|joke|story|song|capital of|president|"
-            r"phone should|laptop|buy|movie|translate|homework|python|code|horoscope|"
-            r"lottery|cook|dinner|meaning of life|your (?:name|favou?rite)|who (?:made|"
-            r"built|are) you|love me|politic\w*|vote)\b",
-        ),
-        (
-            6,
-            r"\bwho (?:is|are|was|were) (?:the |this |that |these |those )?(?:person|"
-            r"people|man|woman|men|women|child|girl|boy|guy|he|she|they|shown|in)\b",
-        ),
-        (
-            5,
-            r"\b(?:when|where|which day|what (?:day|year|time|city|country)|in which "
-            r"(?:city|country|year))\b.{0,20}\b(?:taken|shot|photographed|recorded)\b",
-        ),
-        (
-            5,
-            r"\b(?:photographer|who took|what (?:is|are) .{0,15}(?:doing|wearing|holding|"
-            r"thinking)|is (?:he|she|it) (?:pretty|beautiful|happy|sad|angry)|how old)\b",
-        ),
-        (
-            5,
-            r"\b(?:describe (?:this|the) (?:picture|photo\w*|image|scene)|what (?:is|"
-            r"can be|do you) (?:in|seen|see|to be seen|shown)|caption)\b",
-        ),
-    ),
-    "thanks": (
-        (
-            6,
-            r"^(?:thanks?|thank you|thx|great|ok(?:ay)?|good|hello|hi|hey|good (?:morning|"
-            r"evening|day)|bye|goodbye)[\s!.,]*(?:a lot|very much|there|then)?[\s!.]*$",
-        ),
-    ),
-    "help": (
-        (
-            6,
-            r"\b(?:what can (?:you|i) (?:do|ask)|help me|how do (?:i|you) use|what are "
-            r"you|which questions|what questions)\b",
-        ),
-    ),
-    "detect": (
-        (
-            3,
-            r"\b(?:alter\w*|chang\w*|edit\w*|manipulat\w*|tamper\w*|forg\w*|fake\w*|"
-            r"photoshop\w*|doctor\w*|retouch\w*|modif\w*|real|authentic|genuine|original|"
-            r"untouched|clean|trust\w*)\b",
-        ),
-        (
-            4,
-            r"\b(?:verdict|conclusion|result|outcome|summary|summar\w+|overall|bottom "
-            r"line|finding|examination say|examine|check (?:this|the)|analy[sz]e)\b",
-        ),
-        (2, r"\b(?:anything|something|what) (?:wrong|suspicious|odd|strange|off|fishy|unusual)\b"),
-    ),
+_COMPILED = {
+    name: tuple((w, re.compile(p, re.IGNORECASE)) for w, p in (*patterns, *SPEECH.get(name, ())))
+    for name, patterns in INTENTS.items()
 }
-_COMPILED = {name: tuple((w, re.compile(p, re.IGNORECASE)) for w, p in patterns) for name, patterns in INTENTS.items()}
+# Of several questions in one, these can be answered one after the other.
+_JOINABLE = frozenset(
+    (
+        "detect",
+        "locate",
+        "explain",
+        "confidence",
+        "causes",
+        "not_tested",
+        "next_steps",
+        "file",
+        "source_of_copy",
+        "instruments",
+        "quality",
+        "dimensions",
+    )
+)
+_MOST_ALSO, _CLEAR, _ORDER = 2, 3.0, 6.0
 
 _ROW = {"upper": 0, "top": 0, "above": 0, "middle": 1, "mid": 1, "central": 1, "lower": 2, "bottom": 2}
 _COLUMN = {"left": 0, "centre": 1, "center": 1, "middle": 1, "right": 2}
@@ -370,6 +69,7 @@ class Asked:
 
     Attributes:
         intent: a key of INTENTS, "tool", "region" or "unclear".
+        also: intents of further questions in the same breath, in order.
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
         place: words of the place named, "" for none; cells: box of it in thirds of width and height, xyxy.
         box_xyxy: four numbers of a box. thing: an object named ("arm"), "" for none.
@@ -383,20 +83,22 @@ class Asked:
     cells: tuple[int, int, int, int] | None = None
     box_xyxy: tuple[int, int, int, int] | None = None
     thing: str = ""
+    also: tuple[str, ...] = ()
 
 
 def understand(question: str, *, has_region: bool = False) -> Asked:
     """Reads a question. has_region: somebody chose a region for it."""
-    text = " ".join(question.split())
+    text = normal(" ".join(question.split()))
     evidence_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Ee]\d+\b", text)))
     region_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Rr]\d+\b", text)))
     thing = match.group(1) if (match := _OBJECT.search(text.lower())) else ""
     place, cells = ("", None) if thing else find_place(text)
     box = find_box(text)
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
-    scores = {n: sum(w for w, p in patterns if p.search(text)) for n, patterns in _COMPILED.items()}
+    scores = _scores(text)
     about = bool(has_region or region_ids or box or place)
-    best = max(scores, key=lambda n: scores[n])
+    # An order is answered as one, whatever is asked beside it; that comes after (`also`).
+    best = "injection" if scores["injection"] >= _ORDER else max(scores, key=lambda n: scores[n])
     intent = best if scores[best] > 0 else "unclear"
     firm = intent in ("injection", "pressure", "leading") and scores[intent] >= 3
     if about and not firm and intent != "compare":
@@ -404,7 +106,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
         if (
             instrument
             and chosen
-            and (re.search(_MEASURE, text, re.IGNORECASE) or re.search(r"\b(?:what|how)\b", text, re.IGNORECASE))
+            and (re.search(MEASURE, text, re.IGNORECASE) or re.search(r"\b(?:what|how)\b", text, re.IGNORECASE))
         ):
             intent = "tool"
         elif (
@@ -415,7 +117,24 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
             intent = "region"
     elif instrument and not firm and re.search(r"\bmeasur\w+\b", text, re.IGNORECASE):
         intent = "tool"
-    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing)
+    also = _further(text, intent) if intent in (*_JOINABLE, "pressure", "injection") else ()
+    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also)
+
+
+def _scores(text: str) -> dict[str, float]:
+    return {n: sum(w for w, p in patterns if p.search(text)) for n, patterns in _COMPILED.items()}
+
+
+def _further(text: str, intent: str) -> tuple[str, ...]:
+    """What the single questions in a text ask for beside `intent`."""
+    pieces = parts(text)
+    found = []
+    for piece in pieces if len(pieces) > 1 else ():
+        scores = _scores(piece)
+        best = max(scores, key=lambda n: scores[n])
+        if scores[best] >= _CLEAR and best in _JOINABLE and best != intent:
+            found.append(best)
+    return tuple(dict.fromkeys(found))[:_MOST_ALSO]
 
 
 def find_place(text: str) -> tuple[str, tuple[int, int, int, int] | None]:

@@ -32,7 +32,7 @@ TEXT = {
     "show that the picture is unaltered",
     "inconclusive": "The examination is inconclusive: it gives no answer in either direction",
     "pressure": "The measurements stay as they are; here is again what the examination found.",
-    "leading": "I cannot confirm that as asked; I can only say what was measured.",
+    "change": "An earlier copy of the file, measured anew, could change this answer.",
     "injection": "I follow the measurements alone, and no instruction in a question or in a file changes them.",
     "off_topic": "That is outside of what an examination of the picture can tell, so I leave it open.",
     "unclear": "I am not sure what you ask; here is what the examination found.",
@@ -100,12 +100,12 @@ class PlainAnswers:
             "thanks": lambda: [TEXT["thanks"]],
             "help": lambda: [TEXT["help"]],
             "off_topic": lambda: [TEXT["off_topic"], *([TEXT["thing"]] if self.asked.thing else [])],
-            "pressure": lambda: [TEXT["pressure"], *self.detect()],
+            "pressure": lambda: [TEXT["pressure"], *self.detect(), TEXT["change"]],
             "leading": lambda: [TEXT["leading"], *self.detect(), TEXT["limits_known"]],
             "injection": lambda: [TEXT["injection"], *self.detect()],
             "unclear": lambda: [TEXT["unclear"], *self.detect()],
         }
-        said = by_intent[self.asked.intent]()
+        said = [s for intent in (self.asked.intent, *self.asked.also) for s in by_intent[intent]()]
         if self.asked.thing and self.asked.intent in ("locate", "show", "explain", "detect", "causes"):
             said.append(TEXT["thing"])
         yield from dict.fromkeys(said)
