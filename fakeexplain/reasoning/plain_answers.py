@@ -33,6 +33,7 @@ TEXT = {
     "inconclusive": "The examination is inconclusive: it gives no answer in either direction",
     "pressure": "The measurements stay as they are; here is again what the examination found.",
     "change": "An earlier copy of the file, measured anew, could change this answer.",
+    "leading": "I cannot confirm that as asked; I can only say what was measured.",
     "injection": "I follow the measurements alone, and no instruction in a question or in a file changes them.",
     "off_topic": "That is outside of what an examination of the picture can tell, so I leave it open.",
     "unclear": "I am not sure what you ask; here is what the examination found.",
