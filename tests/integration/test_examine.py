@@ -180,7 +180,7 @@ def test_one_pixel_is_inconclusive(tmp_path):
     "arguments",
     [
         ("--false-alarms", "0"), ("--false-alarms", "2"), ("--instruments", "tarot"), ("--instruments", ""),
-        ("--max-megapixels", "-1"), ("--max-megapixels", "nan"), ("--resume",), ("",),
+        ("--max-megapixels", "-1"), ("--max-megapixels", "nan"), ("--resume",), ("",), ("--wording", "nowhere"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_usage_errors(tmp_path, arguments):
