@@ -1,6 +1,6 @@
 """Masks from pairs: how well the mask of an edit is recovered, and whether the quality score knows when it was not.
 
-    python benchmarks/mask_from_pair.py PHOTOS [--pairs 200] [--half report] [--json FILE]
+    python benchmarks/mask_from_pair.py PHOTOS [--pairs 200] [--half report] [--content-only] [--json FILE]
 
 PHOTOS is a folder of authentic photographs. They are parted into two halves by a hash of the photograph's name: `tune`
 is for whoever changes the method, `report` gives the figures. Each pair is one photograph, one random edit of the
@@ -9,7 +9,9 @@ forge, and one condition the edited picture went through.
 What counts as the truth: the pixels that the edit really changed before the finish, that is, those of the region whose
 largest channel differs by more than 2 grey levels (`changed`). A region of which only scattered pixels changed thus
 has scattered truth, which no method recovers from a JPEG; IoU with the whole region as it was drawn is reported
-beside it (`region`). Edits of which less than 64 pixels changed by that much are drawn again.
+beside it (`region`). Edits of which less than 64 pixels changed by that much are drawn again. `survives` is the IoU
+that no mask can exceed: the share of the truth where the finished picture still differs, in any value, from the
+original finished likewise. A save spreads a change over its block, so the bound is a generous one.
 
 The edited picture is handed over as the file it was saved to (PNG or JPEG), for the comparison reads the coefficients
 of a JPEG. The original is handed over as the very pixels that the edit began with; `raw95+jpeg75` asks what becomes of
@@ -167,6 +169,13 @@ def compared(original: np.ndarray, edited: np.ndarray, condition: str) -> PairMa
     return mask_from_pair(original, source.rgb, read_stored(source))
 
 
+def _surviving_iou(pair: Pair, condition: str, changed: np.ndarray) -> float:
+    """IoU of the best mask made of pixels in which the edit can still be seen: an upper bound for any comparison."""
+    geometry, finish = CONDITIONS[condition]
+    with_edit, without = (SourceImage.from_bytes(finish(geometry(rgb))).rgb for rgb in (pair.edited, pair.original))
+    return float((with_edit != without).any(axis=2)[changed].mean()) if changed.any() else 1.0
+
+
 def run_forged(
     photos: list[Photo], operations: tuple[str, ...], count: int, seed: int, conditions: list[str]
 ) -> list[dict[str, object]]:
@@ -180,6 +189,7 @@ def run_forged(
             changed, region = _carried(pair.changed, geometry), _carried(pair.region, geometry)
             start = time.perf_counter()
             found = compared(pair.original, pair.edited, name)
+            seconds = time.perf_counter() - start
             rows.append(
                 {
                     "number": number,
@@ -194,7 +204,8 @@ def run_forged(
                     "reasons": list(found.reasons),
                     "exact": found.exact,
                     "figures": found.figures,
-                    "seconds": time.perf_counter() - start,
+                    "survives": _surviving_iou(pair, name, changed),
+                    "seconds": seconds,
                 }
             )
         print(f"\r{number + 1}/{count} pairs", end="", file=sys.stderr, flush=True)
@@ -224,20 +235,32 @@ def run_negatives(photos: list[Photo], count: int, seed: int) -> list[dict[str, 
     return rows
 
 
+def _bootstrap(values: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval of the mean."""
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def _print_table(title: str, rows: list[dict[str, object]], key: Callable[[dict[str, object]], str]) -> None:
     groups: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
-    print(f"\n| {title} | pairs | mean IoU (changed) | median | mean IoU (region) | IoU < 0.5 | AUC of quality |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"\n| {title} | pairs | mean IoU (changed), bootstrap 95 % | median | mean IoU (region) | survives ", end="")
+    print("| IoU < 0.5 | AUC of quality | ms per pair |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, members in {**groups, "**all**": rows}.items():
         values = np.array([m["iou"] for m in members], float)
         region = np.array([m["iou_region"] for m in members], float)
         quality = np.array([m["quality"] for m in members], float)
+        survives = np.mean(np.array([m["survives"] for m in members], float))
+        milliseconds = 1000 * np.median(np.array([m["seconds"] for m in members], float))
         failed = values < FAILED_IOU
+        low, high = _bootstrap(values)
         print(
-            f"| {name} | {len(members)} | {values.mean():.3f} | {np.median(values):.3f} | {region.mean():.3f} "
-            f"| {failed.sum()} | {auc_score(quality[~failed], quality[failed]):.3f} |"
+            f"| {name} | {len(members)} | {values.mean():.3f} ({low:.3f} to {high:.3f}) | {np.median(values):.3f} "
+            f"| {region.mean():.3f} | {survives:.3f} | {failed.sum()} "
+            f"| {auc_score(quality[~failed], quality[failed]):.3f} | {milliseconds:.0f} |"
         )
 
 
@@ -272,6 +295,7 @@ def main() -> None:
     parser.add_argument("--half", choices=("report", "tune"), default="report")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--conditions", nargs="+", choices=list(CONDITIONS), default=list(CONDITIONS))
+    parser.add_argument("--content-only", action="store_true", help="neither negatives nor traces: the headline alone")
     parser.add_argument("--json", type=Path, help="write every row here")
     options = parser.parse_args()
     photos = [p for p in list_photos(options.photos, 64, ForgeConfig()) if _photo_half(p) == options.half]
@@ -282,6 +306,10 @@ def main() -> None:
     _print_table("content edits, by changed area", sorted(content, key=_area), _area_bin)
     _print_table("content edits, by strength", sorted(content, key=_strength), _strength_bin)
     sys.stdout.flush()
+    if options.content_only:
+        if options.json:
+            options.json.write_text(json.dumps({"content": content}, indent=1))
+        return
     negatives = run_negatives(photos, max(options.pairs // 10, 1), options.seed)
     print("\n| negatives | pairs | empty masks | largest mask | mean quality | largest quality of a mask |")
     print("|---|---|---|---|---|---|")

@@ -64,11 +64,14 @@ class Change:
 
     Attributes:
         levels: float32 HxW, grey levels >= 0: the largest change among R, G and B.
+        stored_levels: float32 HxW, grey levels >= 0: how far the file's luma differs from the original's, saved with
+            the same steps, before either is clipped or rounded.
         contradicted_mask: bool HxW: blocks that the original alone does not explain.
         consistent_fraction: share of the busy luma blocks that it does explain, in [0, 1].
     """
 
     levels: np.ndarray = field(repr=False)
+    stored_levels: np.ndarray = field(repr=False)
     contradicted_mask: np.ndarray = field(repr=False)
     consistent_fraction: float
 
@@ -135,7 +138,7 @@ def least_change(
     planes = _libjpeg_ycc(rgb)
     height, width = rgb.shape[:2]
     changes, contradicted = [], np.zeros((height, width), bool)
-    consistent = 0.0
+    consistent, stored_levels = 0.0, np.zeros((height, width), np.float32)
     for number, component in enumerate(stored.components):
         low, high = _intervals(_libjpeg_samples(planes[..., number], component), component)
         beyond = np.maximum(low, -high).max(axis=1) > _SLACK
@@ -147,6 +150,9 @@ def least_change(
                 return None
             changes.append(np.zeros((height, width), np.float32))  # chroma of another encoder proves nothing
             continue
+        if number == 0:
+            saved_change = _saved_change(low, component) @ _PIXELS_TO_COEFFICIENTS
+            stored_levels = np.abs(_to_pixels(saved_change, component, height, width))
         cost = None if belief is None else _cost(belief, component)[beyond]
         change = np.zeros((len(beyond), 64), np.float32)
         change[beyond] = _sparsest(low[beyond], high[beyond], cost)
@@ -154,8 +160,10 @@ def least_change(
         marked = np.repeat(beyond[:, None], 64, axis=1).astype(np.float32)
         contradicted |= _to_pixels(marked, component, height, width) > 0.5
     levels = _largest_of_rgb(changes)
-    orientation = stored.orientation
-    return Change(orient(levels, orientation), orient(contradicted, orientation), round(consistent, 4))
+    levels, stored_levels, contradicted = (
+        orient(plane, stored.orientation) for plane in (levels, stored_levels, contradicted)
+    )
+    return Change(levels, stored_levels, contradicted, round(consistent, 4))
 
 
 def _consistency(beyond: np.ndarray, component: _Component, height: int, width: int) -> tuple[float, bool]:
@@ -183,6 +191,15 @@ def _intervals(samples: np.ndarray, component: _Component) -> tuple[np.ndarray, 
     """(low, high), both (n, 64): the changes of each coefficient that lead to what the file stores."""
     distance = component.centres - _blocks(samples) @ _PIXELS_TO_COEFFICIENTS.T
     return distance - component.steps / 2, distance + component.steps / 2
+
+
+def _saved_change(low: np.ndarray, component: _Component) -> np.ndarray:
+    """(n, 64): the stored coefficients less those of the original after the same quantisation.
+
+    Encoders compute in whole numbers: a coefficient of the original within 0.02 steps of a tie may have gone the other
+    way, which leaves a step of difference in about one unedited block of seven. What is made of it must bear that.
+    """
+    return np.asarray(np.rint((low + component.steps / 2) / component.steps) * component.steps, np.float32)
 
 
 def _gathered(plane: np.ndarray, component: _Component) -> np.ndarray:

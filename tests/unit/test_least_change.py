@@ -64,6 +64,30 @@ def test_a_belief_gathers_the_change() -> None:
     assert led.levels[disc].mean() > blind.levels[disc].mean()
 
 
+def test_stored_levels_are_the_difference_of_the_two_saves() -> None:
+    grey = photograph("coffee")[..., 1]
+    edited = grey.copy()
+    edited[60:120, 100:170] = grey[60:120, 100:170] // 2 + 40
+    saved = []
+    for plane in (grey, edited):
+        buffer = io.BytesIO()
+        Image.fromarray(plane).save(buffer, "JPEG", quality=75)
+        saved.append(SourceImage.from_bytes(buffer.getvalue()))
+    stored = read_stored(saved[1])
+    assert stored is not None
+    found = least_change(np.repeat(grey[..., None], 3, axis=2), stored)
+    assert found is not None
+    decoded = np.abs(saved[0].rgb[..., 0].astype(float) - saved[1].rgb[..., 0])
+    edit = np.s_[56:120, 96:176]  # whole blocks
+    assert decoded[edit].max() > 30
+    # Both decoded pictures are rounded, and a coefficient on a tie may go either way.
+    assert (np.abs(found.stored_levels - decoded)[edit] <= 1.5).mean() > 0.95
+    elsewhere = np.ones_like(grey, bool)
+    elsewhere[edit] = False
+    assert (found.stored_levels[elsewhere] < 0.01).mean() > 0.8
+    assert found.levels[elsewhere].max() == 0.0
+
+
 def test_another_save_of_the_photograph_proves_nothing() -> None:
     rgb = photograph("astronaut")
     for original in (jpeg_round_trip(rgb, 85), np.clip(rgb * 0.9 + 9, 0, 255).astype(np.uint8)):
