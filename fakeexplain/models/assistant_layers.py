@@ -46,6 +46,17 @@ class ForgeryAssistantOutput(ModelOutput):
     seg_rows: Tensor | None = None
 
 
+def token_norm(hidden_size: int, scale: float = 0.02) -> nn.RMSNorm:
+    """Gives tokens the size of a language model's own (`compose` sets the scale to that of its embedding).
+
+    Without it they grow without bound in training: a language model normalises what it reads, so that size costs
+    nothing, and the larger they are the less a step turns them.
+    """
+    norm = nn.RMSNorm(hidden_size, eps=1e-6)
+    nn.init.constant_(norm.weight, scale)
+    return norm
+
+
 class VisionProjector(nn.Module):
     """Patches of the tower -> P tokens: averages on a grid, then two linear layers (LLaVA-1.5, 2024)."""
 
@@ -55,11 +66,13 @@ class VisionProjector(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.linear_in = nn.Linear(channels, hidden_size)
         self.linear_out = nn.Linear(hidden_size, hidden_size)
+        self.out_norm = token_norm(hidden_size)
 
     def forward(self, patches: Tensor) -> Tensor:
         """B,C,h,w -> B,P,D, row by row."""
         cells = F.adaptive_avg_pool2d(patches, self.grid).flatten(2).transpose(1, 2)
-        out: Tensor = self.linear_out(F.gelu(self.linear_in(self.norm(cells.to(self.linear_in.weight.dtype)))))
+        tokens = self.linear_out(F.gelu(self.linear_in(self.norm(cells.to(self.linear_in.weight.dtype)))))
+        out: Tensor = self.out_norm(tokens.float()).to(tokens.dtype)
         return out
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fakeexplain.models.assistant_configuration import MaskEncoderSettings
+from fakeexplain.models.assistant_layers import token_norm
 from fakeexplain.models.layers import group_norm
 
 MASK_CHANNELS = 3  # of `mask_inputs`: map (mean over the cell), map (largest in the cell), confidence (mean)
@@ -52,6 +53,7 @@ class MaskEncoder(nn.Module):
         self.attention = nn.MultiheadAttention(width, settings.heads, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, hidden_size))
+        self.out_norm = token_norm(hidden_size)
         self.absent_tokens = nn.Parameter(torch.randn(settings.tokens, hidden_size) * 0.02)
         self.prompt_tokens = nn.Parameter(torch.randn(settings.prompt_tokens, hidden_size) * 0.02)
 
@@ -101,7 +103,8 @@ class MaskEncoder(nn.Module):
         read = torch.cat([facts[:, None], x.flatten(2).transpose(1, 2)], dim=1)
         asked = queries.expand(len(read), -1, -1)
         answer = asked + self.attention(asked, read, read, need_weights=False)[0] + facts[:, None]
-        out: Tensor = self.out(self.norm(answer))
+        tokens = self.out(self.norm(answer))
+        out: Tensor = self.out_norm(tokens.float()).to(tokens.dtype)
         return out
 
     @staticmethod
