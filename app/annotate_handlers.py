@@ -32,7 +32,7 @@ from fakeexplain.imaging.source import SourceImage
 from fakeexplain.imaging.worker import Limits, load_guarded
 
 DECODE = Limits(seconds=30.0, max_megapixels=64.0)
-_LOSSLESS_MEGAPIXELS = 4.0  # overviews up to this size are PNG
+_LOSSLESS_MEGAPIXELS = 1.6  # overviews up to this size are PNG; of larger pictures `crop` gives the very pixels
 _MOST_CROP = 6_500_000
 _KEPT = 3  # decoded pictures
 _CHANGE_MASKS = ("undo", "draft_mask", "reveal", "reopen")  # actions after which the page needs the mask

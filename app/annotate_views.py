@@ -25,7 +25,7 @@ VERDICT_WORDS = {
     "no_evidence": "no evidence found",
     "inconclusive": "inconclusive",
 }
-_MASK_PIXELS = 6_000_000  # masks are painted at source size up to this, else at a reduced one
+_MASK_PIXELS = 16_000_000  # masks are painted at source size up to this; telephones allow no larger canvas
 
 
 def data_uri(rgb: np.ndarray, *, lossless: bool) -> str:

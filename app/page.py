@@ -8,6 +8,7 @@ Left out: everything a tab does (`investigate_page`, `compare_page`, `batch_page
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,8 +21,8 @@ from app.theme import page_options
 _AT_ONCE = 32  # handlers of one kind; the work itself waits in the service's own queue
 
 
-def build(service: Service) -> gr.Blocks:
-    """The whole page over one service."""
+def build(service: Service, reviews: Path | None = None) -> gr.Blocks:
+    """The whole page over one service. reviews: database of the annotations, see `annotate_page.build_tab`."""
     seconds = max(60, int(60 * service.limits.keep_minutes))
     with gr.Blocks(
         title="fakeexplain", analytics_enabled=False, fill_width=True, delete_cache=(min(seconds, 600), seconds)
@@ -35,7 +36,7 @@ def build(service: Service) -> gr.Blocks:
             with gr.Tab("Batch", id="batch"):
                 batch_page.build_tab(service)
             with gr.Tab("Annotate", id="annotate"):
-                workbench = annotate_page.build_tab(service)
+                workbench = annotate_page.build_tab(service, reviews)
     weakref.finalize(page, workbench.close)
     page.queue(default_concurrency_limit=_AT_ONCE, api_open=False)
     return page

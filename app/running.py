@@ -6,9 +6,11 @@ Left out: several processes; one model is in memory, and a second process would 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -39,12 +41,19 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-def server_of(service: Service, gatekeeper: Gatekeeper, *, page: bool, idle_seconds: float = 20.0) -> uvicorn.Server:
-    """A uvicorn server of the whole app; not running yet. idle_seconds: see `guard.Guard`."""
+def server_of(
+    service: Service,
+    gatekeeper: Gatekeeper,
+    *,
+    page: bool,
+    idle_seconds: float = 20.0,
+    reviews: Path | None = None,
+) -> uvicorn.Server:
+    """A uvicorn server of the whole app; not running yet. The options are those of `server.create_app`."""
     from app.server import create_app
 
     config = uvicorn.Config(
-        create_app(service, gatekeeper, page=page, idle_seconds=idle_seconds),
+        create_app(service, gatekeeper, page=page, idle_seconds=idle_seconds, reviews=reviews),
         http=PatientProtocol,
         ws="none",
         lifespan="on",
@@ -60,12 +69,20 @@ def server_of(service: Service, gatekeeper: Gatekeeper, *, page: bool, idle_seco
     return uvicorn.Server(config)
 
 
-def serve(service: Service, gatekeeper: Gatekeeper, listening: socket.socket, *, page: bool) -> None:
-    """Serves until SIGINT or SIGTERM; closes the service whatever happens."""
+def serve(
+    service: Service,
+    gatekeeper: Gatekeeper,
+    listening: socket.socket,
+    *,
+    page: bool,
+    reviews: Path | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM; closes the service whatever happens. reviews: see `server.create_app`."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(service.private.path / "torch"))  # else torch leaves a folder
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again when it has ended
     try:
-        asyncio.run(server_of(service, gatekeeper, page=page).serve([listening]))
+        asyncio.run(server_of(service, gatekeeper, page=page, reviews=reviews).serve([listening]))
     except KeyboardInterrupt:
         pass
     finally:

@@ -20,6 +20,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -46,7 +47,13 @@ _POLL_SECONDS = 0.05
 
 
 def create_app(
-    service: Service, gatekeeper: Gatekeeper, *, page: bool = True, mcp: bool = True, idle_seconds: float = 20.0
+    service: Service,
+    gatekeeper: Gatekeeper,
+    *,
+    page: bool = True,
+    mcp: bool = True,
+    idle_seconds: float = 20.0,
+    reviews: Path | None = None,
 ) -> ASGIApp:
     """The whole server as an ASGI app; it closes the service when it ends.
 
@@ -54,6 +61,7 @@ def create_app(
         page: mount the page (`app.page`); without it, / says what there is.
         mcp: serve the MCP tools over HTTP at /mcp.
         idle_seconds: the longest pause within a request's body.
+        reviews: database of the annotations, see `annotate_page.build_tab`.
     """
     mcp_app = None
     if mcp:
@@ -86,7 +94,7 @@ def create_app(
     if mcp_app is not None:
         api.router.routes.extend(mcp_app.routes)
     if page:
-        _mount_page(api, service)
+        _mount_page(api, service, reviews)
     else:
         api.get("/", include_in_schema=False)(lambda: HTMLResponse(_page("fakeexplain", _NO_PAGE)))
     most = service.limits.max_bytes
@@ -99,7 +107,7 @@ def create_app(
     )
 
 
-def _mount_page(api: FastAPI, service: Service) -> None:
+def _mount_page(api: FastAPI, service: Service, reviews: Path | None) -> None:
     """Gradio's page at /; what its upload box writes lies in the private folder."""
     os.environ["GRADIO_TEMP_DIR"] = str(service.private.path / "gradio")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -109,7 +117,7 @@ def _mount_page(api: FastAPI, service: Service) -> None:
 
     gradio.mount_gradio_app(
         api,
-        page.build(service),
+        page.build(service, reviews),
         path="/",
         footer_links=[],
         run_history=False,

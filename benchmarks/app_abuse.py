@@ -1,6 +1,6 @@
 """What hostile or broken clients can do to the app's server: how each is answered, and whether the server lives.
 
-    python benchmarks/app_abuse.py                     # prints the table of docs/app.md
+    python benchmarks/app_abuse.py                     # prints the table of docs/app_server.md
     python benchmarks/app_abuse.py --malformed 6       # small
 
 Every attack runs against one server with a token. After each: the server still answers, and no work is left running.
@@ -24,6 +24,7 @@ from collections.abc import Iterable
 
 import httpx
 import numpy as np
+from app_kill import killed_while_annotating
 from app_process import ROOT, ServerProcess
 from fuzz import mutate
 from fuzz_seeds import bombs, seeds
@@ -65,7 +66,7 @@ class Attacks:
         self.forged = encode(copy_move(photograph("astronaut"))[0])
         self.rows: list[Row] = []
 
-    def run(self, *, skip_bombs: bool = False) -> None:
+    def run(self, *, skip_bombs: bool = False, only: str | None = None) -> None:
         for attack in (
             self.malformed_uploads,
             self.known_bombs,
@@ -83,7 +84,7 @@ class Attacks:
             self.too_many_at_once,
             self.wrong_tokens,  # last: it locks this address out for a minute
         ):
-            if skip_bombs and attack in (self.known_bombs, self.large_bodies):
+            if only not in (None, attack.__name__) or (skip_bombs and attack in (self.known_bombs, self.large_bodies)):
                 continue
             start = time.monotonic()
             what, count, answers, fine = attack()
@@ -115,8 +116,9 @@ class Attacks:
 
     def large_picture(self) -> Row:
         """200 megapixels of one colour in a PNG of a few hundred kilobytes."""
+        bomb = grey_png(20_000, 10_000)
         start = time.monotonic()
-        row = self._told("200-megapixel PNG", [self._send(grey_png(20_000, 10_000), "bomb.png")], set())
+        row = self._told("200-megapixel PNG", [self._send(bomb, "bomb.png")], set())
         return row[0], row[1], f"{row[2]} in {time.monotonic() - start:.1f} s", row[3] and "413" in row[2]
 
     def large_bodies(self) -> Row:
@@ -307,7 +309,7 @@ class Attacks:
         answers = []
         with httpx.Client(base_url=self.server.address, timeout=60) as client:
             for token in tries:
-                headers = [(b"authorization", b"Bearer " + token.encode())]
+                headers = [(b"authorization", b"Bearer " + token.encode())] if token else []
                 answers.append(client.get("/v1/models", headers=headers))
         row = self._told("wrong tokens", answers, set())
         fine = {a.status_code for a in answers} == {401, 429} and answers[-1].status_code == 429
@@ -372,15 +374,18 @@ def main() -> int:
     parser.add_argument("--expert", default="embedded")
     parser.add_argument("--no-page", action="store_true", help="only the API")
     parser.add_argument("--skip-bombs", action="store_true", help="leave out what takes minutes to make")
+    parser.add_argument("--only", help="one attack: a method's name, say wrong_tokens")
     arguments = parser.parse_args()
     page = ["--no-page"] if arguments.no_page else []
     server = ServerProcess("--token", TOKEN, "--expert", arguments.expert, *page)
     try:
         server.await_page("/healthz")
         attacks = Attacks(server, arguments.malformed)
-        attacks.run(skip_bombs=arguments.skip_bombs)
+        attacks.run(skip_bombs=arguments.skip_bombs, only=arguments.only)
     finally:
         code, left = server.end()
+    if not (arguments.no_page or arguments.only):
+        attacks.rows.append(killed_while_annotating(3))
     print("| attack | requests | answers | as wanted, server alive |\n|---|---|---|---|")
     for what, count, answers, fine in attacks.rows:
         print(f"| {what} | {count} | {answers} | {'yes' if fine else '**no**'} |")

@@ -22,10 +22,11 @@ class ServerProcess:
 
     Args:
         options: of the command.
+        folder: of temporary files that another server, which was killed, used before; None for a new one.
     """
 
-    def __init__(self, *options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="app-benchmark-"))
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="app-benchmark-"))
         self.log = self.folder.with_suffix(".log")
         environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         self.started = time.monotonic()
@@ -49,11 +50,17 @@ class ServerProcess:
         raise SystemExit("the server did not start within 300 s")
 
     def await_page(self, path: str = "/") -> float:
-        """Seconds from start to the first answer of a page."""
+        """Seconds from start to the first whole answer of a page.
+
+        Raises:
+            SystemExit: the server ended, or answers something else than 200.
+        """
         while True:
             try:
-                if httpx.get(self.address + path, timeout=60).status_code < 500:
+                answer = httpx.get(self.address + path, timeout=60)
+                if answer.status_code == 200:
                     return time.monotonic() - self.started
+                raise SystemExit(f"{path}: {answer.status_code} {answer.text[:200]}")
             except httpx.TransportError:
                 if self._process.poll() is not None:
                     raise SystemExit(f"the server ended: {self.log.read_text()}") from None
@@ -75,6 +82,16 @@ class ServerProcess:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found.group(1)) / 1024
+
+    def processor_seconds(self) -> float:
+        """Processor time of the server itself so far, all threads."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
+        self._process.wait(60)
 
     def files(self) -> list[str]:
         """Everything in its folder of temporary files."""

@@ -191,6 +191,7 @@ class AssistantTask:
                 add("answer", answer_loss(output.logits, batch["labels"]))
                 if self.decodes:
                     add("region_iou", region_iou(output, batch, self._seg_id))
+                    add("expert_iou", expert_iou(output, batch, self._seg_id))
                     for number, logits in enumerate(clicked.rounds if clicked else [], start=1):
                         assert clicked is not None
                         add(f"click_{number}_iou", iou(logits, clicked.targets))
@@ -233,9 +234,7 @@ def seg_targets(output: Any, batch: Batch, seg_id: int) -> tuple[Tensor, Tensor]
     """(logits N,1,h,w, targets N,1,h,w) of the decoded `<SEG>` that have a true region; None where there are none."""
     if output.seg_logits is None or "seg_targets" not in batch:
         return None
-    seg = batch["input_ids"] == seg_id
-    order = (seg.cumsum(1) - 1)[seg]
-    targets = batch["seg_targets"][output.seg_rows, order][:, None].float()
+    targets = batch["seg_targets"][output.seg_rows, _order(batch, seg_id)][:, None].float()
     kept = (targets >= 0).flatten(1).all(dim=1)
     return (output.seg_logits[kept], targets[kept]) if bool(kept.any()) else None
 
@@ -270,6 +269,23 @@ def iou(logits: Tensor, targets: Tensor) -> Loss:
     union, both = (found | wanted).sum(1), (found & wanted).sum(1)
     values = torch.where(union > 0, both / union.clamp(min=1), torch.ones_like(union, dtype=torch.float32))
     return Loss(values.sum(), torch.tensor(float(len(values))))
+
+
+def expert_iou(output: Any, batch: Batch, seg_id: int) -> Loss:
+    """`iou` of the map that was shown, at 0.5, for the same `<SEG>`: the yardstick of `region_iou`."""
+    found = seg_targets(output, batch, seg_id)
+    if found is None:
+        return Loss(torch.zeros(()), torch.zeros(()))
+    seg = batch["seg_targets"][output.seg_rows, _order(batch, seg_id)]
+    rows = output.seg_rows[(seg >= 0).flatten(1).all(dim=1)]
+    shown = F.interpolate(batch["mask_inputs"][rows, :1].float(), size=found[1].shape[2:], mode="bilinear")
+    return iou(shown - 0.5, found[1])
+
+
+def _order(batch: Batch, seg_id: int) -> Tensor:
+    """Which of its row's `<SEG>` each one is."""
+    seg = batch["input_ids"] == seg_id
+    return (seg.cumsum(1) - 1)[seg]
 
 
 def region_iou(output: Any, batch: Batch, seg_id: int) -> Loss:

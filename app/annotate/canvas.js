@@ -40,7 +40,13 @@ function bytesOf(runs) {
   if (!runs) return bytes;
   let at = 0, on = 0;
   for (const count of runs.counts) {
-    if (on) for (let i = at; i < at + count; i++) bytes[(i % art.maskHeight) * art.maskWidth + Math.floor(i / art.maskHeight)] = 1;
+    if (on) {
+      let x = Math.floor(at / art.maskHeight), y = at % art.maskHeight;
+      for (let left = count; left > 0; left--) {
+        bytes[y * art.maskWidth + x] = 1;
+        if (++y === art.maskHeight) { y = 0; x++; }
+      }
+    }
     at += count;
     on ^= 1;
   }
@@ -71,11 +77,10 @@ function sheetOf(bytes, colour) {
 function paintSheet(sheet, bytes, colour, x0, y0, x1, y1) {
   if (x1 <= x0 || y1 <= y0) return;
   const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  const part = new ImageData(x1 - x0, y1 - y0);
+  const part = new ImageData(x1 - x0, y1 - y0), pixels = new Uint32Array(part.data.buffer);
+  const on = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;  // every browser's machines are little-endian
   for (let y = y0, k = 0; y < y1; y++) {
-    for (let x = x0; x < x1; x++, k += 4) {
-      if (bytes[y * art.maskWidth + x]) { part.data[k] = r; part.data[k + 1] = g; part.data[k + 2] = b; part.data[k + 3] = 255; }
-    }
+    for (let x = x0, i = y * art.maskWidth + x0; x < x1; x++, i++, k++) if (bytes[i]) pixels[k] = on;
   }
   sheet.getContext("2d").putImageData(part, x0, y0);
 }

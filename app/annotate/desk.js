@@ -153,13 +153,22 @@ function firstOpen() {
   return at < 0 ? 0 : at;
 }
 
+// The last action on a picture: from here on nothing is decided about it, not even before the server has answered.
+async function leave(what, values = {}) {
+  if (!desk.review || desk.moving) return null;
+  const sent = act(what, values);
+  desk.moving = true;
+  art.editable = false;
+  try { return await sent; } finally { desk.moving = false; }
+}
+
 async function finish() {
-  const answer = await act(desk.review.stage === "opinion" ? "reveal" : "finish");
+  const answer = await leave(desk.review.stage === "opinion" ? "reveal" : "finish");
   if (answer && answer.ok && answer.review.stage === "done") {
     const adjudication = answer.review.role === "adjudication";
     await go({ do: adjudication ? "adjudicate" : "next" });
-  } else if (answer && answer.ok) {
-    desk.focus = firstOpen();
+  } else if (answer) {
+    if (answer.ok) desk.focus = firstOpen();
     render();
   }
 }
@@ -179,7 +188,7 @@ const nameOf = (button) => button.getAttribute("aria-label") || button.title || 
 
 function renderReview() {
   const r = desk.review;
-  art.editable = open();
+  art.editable = open() && !desk.moving;
   if (art.picture) {
     canvas.setAttribute("aria-label", `Picture ${r.task}, ${r.width} by ${r.height} pixels. ${maskWords()} Press m to paint by keys.`);
   }

@@ -18,6 +18,8 @@ dialog.addEventListener("keydown", (event) => {
   event.stopPropagation();
   const writing = event.target.matches("textarea");
   if (writing && event.key === "Escape") { event.preventDefault(); dialog.querySelector(".an-option").focus(); return; }
+  // A browser left to itself closes a little later, and would lose the key pressed next.
+  if (event.key === "Escape") { event.preventDefault(); dialog.close(); return; }
   if (writing || !dialog.dataset.options) return;
   const number = Number(event.key);
   if (number >= 1 && number <= Number(dialog.dataset.options)) { event.preventDefault(); picked(number - 1); }
@@ -61,7 +63,7 @@ async function figures() {
 function clearMask() { if (open() && art.picture && art.mask.includes(1)) replaceMask(null); }
 const DO = {
   undo: () => act("undo"), previous: () => desk.gone && go({ do: "open", review: desk.gone }), list, figures, help, finish, adjudicate: () => go({ do: "adjudicate" }),
-  skip: () => open() && options("Why do you skip this picture?", desk.words.skip_reasons, async (reason) => { const a = await act("skip", { reason }); if (a && a.ok) go({ do: desk.review.role === "adjudication" ? "adjudicate" : "next" }); }),
+  skip: () => open() && options("Why do you skip this picture?", desk.words.skip_reasons, async (reason) => { const a = await leave("skip", { reason }); if (a && a.ok) go({ do: desk.review.role === "adjudication" ? "adjudicate" : "next" }); }),
   reopen: () => act("reopen"), next: () => go({ do: "next" }), clear: clearMask, "draft-mask": () => open() && act("draft_mask"),
   "zoom-in": () => zoomTo(view.scale * 1.4), "zoom-out": () => zoomTo(view.scale / 1.4), fit,
 };

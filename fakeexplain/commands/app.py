@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fakeexplain.commands.console import EXIT_OUTPUT, EXIT_SOME_FAILED, EXIT_USAGE, err, fail, prepare_folder
-from fakeexplain.errors import OutputError, SettingsError
+from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from app.service import Service
@@ -52,6 +52,14 @@ def app(
         typer.Option("--token", envvar="FAKEEXPLAIN_TOKEN", help="What every request must bring.", show_default=False),
     ] = None,
     cases: Cases = None,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(
+            "--reviews",
+            help="Database of annotations; without it reviews.sqlite among the cases, else in this folder.",
+            show_default=False,
+        ),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
     no_page: Annotated[bool, typer.Option("--no-page", help="Only the API, without the page.")] = False,
     keep_uploads: Annotated[
@@ -81,6 +89,7 @@ def app(
 
     [bold]fakeexplain app[/]                              on this machine only
     [bold]fakeexplain app --cases cases[/]                results can be kept in case folders
+    [bold]fakeexplain app --reviews reviews.sqlite[/]     annotate the drafts in it
     [bold]fakeexplain app --host 0.0.0.0 --token T[/]     for others, who need the token
 
     Nothing leaves this machine. Uploads are deleted when unused, and all of them when the app ends.
@@ -90,6 +99,7 @@ def app(
 
     try:
         check_listening(host, token)
+        _check_reviews(reviews)
         service = _service(cases, keep_uploads, workers, false_alarms, expert, max_megapixels, max_megabytes)
         service.writers = _writers(service, writer, llm, llm_url, llm_model)
     except SettingsError as error:
@@ -111,7 +121,7 @@ def app(
     _tell(address, token, cases, keep_uploads, llm_url)
     if not (no_browser or no_page):
         threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
-    serve(service, Gatekeeper(host, token), listening, page=not no_page)
+    serve(service, Gatekeeper(host, token), listening, page=not no_page, reviews=reviews)
 
 
 def mcp(
@@ -163,6 +173,18 @@ def _service(
     )
     settings = Settings(false_alarms, max_megapixels=max_megapixels, expert=None if expert == "none" else expert)
     return Service(settings, limits, cases=cases)
+
+
+def _check_reviews(reviews: Path | None) -> None:
+    """Whether the database somebody named can be used, before the page is up. Raises SettingsError."""
+    if reviews is None:
+        return
+    from data_tools.review_store import ReviewStore
+
+    try:
+        ReviewStore(reviews).close()
+    except FakeExplainError as error:
+        raise SettingsError(f"--reviews {reviews}: {error}") from None
 
 
 def _writers(

@@ -113,9 +113,9 @@ class AdapterMixin:
             with torch.no_grad():
                 rows = model.get_input_embeddings().weight
                 head = model.get_output_embeddings().weight
-                size = float(rows.float().square().mean().sqrt())
+                size = float(rows.float().square().mean().sqrt())  # type: ignore[operator]
                 for part in (model.projector, model.mask_encoder):
-                    part.out_norm.weight.fill_(size)  # type: ignore[union-attr, operator]
+                    part.out_norm.weight.fill_(size)
                 model.added_rows.input.copy_(rows.float().mean(0))  # type: ignore[operator]
                 model.added_rows.output.copy_(head.float().mean(0))  # type: ignore[operator]
             for name in OWN_PARTS:

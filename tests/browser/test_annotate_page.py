@@ -185,17 +185,55 @@ def test_keys_pressed_on_the_way_to_the_next_picture_decide_nothing(desk_of):
     desk = desk_of(2)
     page = desk.begin("Anna")
     keys(page, "1 a a a a")
+    held: list[playwright.Route] = []
+    sent: list[str] = []
+
+    def hold(route: playwright.Route) -> None:
+        sent.append(route.request.post_data or "")
+        held.append(route)
+
+    def press_while_held(count: int) -> None:
+        """Keys arrive while request number `count` is under way, however slow the machine is."""
+        deadline = time.monotonic() + 60
+        while len(held) < count:
+            assert time.monotonic() < deadline, f"request {count} did not come"
+            page.wait_for_timeout(20)
+        for key in "a2auz":
+            page.keyboard.press(key)
+        held[count - 1].continue_()
+
+    page.route(re.compile("component_server"), hold)
     page.keyboard.press("f")
-    page.wait_for_function("document.querySelector('.an-saved').textContent.startsWith('opening')", polling=5)
-    for key in "a2auz":
-        page.keyboard.press(key)
+    for count in (1, 2, 3):  # finishing, the next review, its picture
+        press_while_held(count)
     picture(page, "Picture 2")
+    assert [re.search(r'"do": ?"(\w+)"', body).group(1) for body in sent] == ["act", "next", "picture"]
     with ReviewStore(desk.database) as store:
         found = progress(store)
         assert found.outcomes["reviewed"] == 1
         assert found.decisions == {"accept": 4}
         assert found.verdicts == {"manipulated": 1}
         assert found.undone == 0
+
+
+@pytest.mark.slow
+def test_a_key_right_after_escape_is_not_lost(desk_of):
+    desk = desk_of(1)
+    page = desk.begin("Anna")
+    page.keyboard.press("?")
+    page.wait_for_selector(".an-dialog[open]")
+    # Both keys within one task, as from a machine that is too busy to do anything between them.
+    page.evaluate(
+        """() => {
+            const press = (target, key) => target.dispatchEvent(
+                new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+            press(document.activeElement, "Escape");
+            press(document.body, "1");
+        }"""
+    )
+    saved(page)
+    with ReviewStore(desk.database) as store:
+        assert store.next_review(store.annotator("Anna")).state.verdict == "manipulated"
 
 
 @pytest.mark.slow

@@ -192,6 +192,22 @@ def test_without_a_database_the_page_says_how_to_make_one(tmp_path):
     assert "python -m data_tools.review import" in answer["error"]
 
 
+def test_twelve_megapixels_keep_their_mask_and_come_as_a_small_overview(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 255, (750, 1000, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    assert mask_size(*rgb.shape[:2]) == (3000, 4000)
+    fresh_store(tmp_path, 1).close()
+    bench = Workbench(tmp_path / "reviews.sqlite", read=lambda path, sha256: rgb)
+    shown = bench.call({"do": "picture", "task": 1})
+    assert (shown["width"], shown["height"], shown["mask_size"], shown["lossless"]) == (4000, 3000, [3000, 4000], False)
+    kind, _, data = shown["picture"].partition(";base64,")
+    assert kind == "data:image/jpeg"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (2048, 1536)
+    part = bench.call({"do": "crop", "task": 1, "box": [1000, 800, 1100, 900]})
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(part["picture"].partition(",")[2]))))
+    assert np.array_equal(pixels, rgb[800:900, 1000:1100])
+    bench.close()
+
+
 def test_masks_of_large_pictures_are_painted_smaller_and_come_back_in_the_source_frame(monkeypatch):
     monkeypatch.setattr(annotate_views, "_MASK_PIXELS", 96 * 96 // 4)
     assert mask_size(96, 96) == (48, 48)
