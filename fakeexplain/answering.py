@@ -201,11 +201,11 @@ class Turn:
         """Sentences by rule about what the refused one cites."""
         answers = PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
         known = {e.id: e for e in self.talk.evidence}
+        if any("verdict" in p or "alter" in p for p in refused.problems):
+            yield from answers.detect()[:1]
         for evidence_id in refused.evidence_ids:
             if evidence_id in known:
                 yield from answers.about(known[evidence_id])
-        if any("verdict" in p or "alter" in p for p in refused.problems):
-            yield from answers.detect()[:1]
 
     def _show(
         self, found: Checked, by: Literal["model", "rule"], finding: Literal["supported", "no_claim", "replaced"] | str

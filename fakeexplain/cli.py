@@ -112,11 +112,10 @@ def examine(
         typer.Option(
             "--wording",
             "--writer",
-            help="Who words the account: `plain` (rules alone), `assistant`, or a folder of its weights. "
-            "Default: the assistant for one picture, `plain` for several. The verdict is the same.",
-            show_default=False,
+            help="`assistant` (or a folder of its weights) adds an account in its words; `plain`: rules alone. "
+            "The verdict is the same.",
         ),
-    ] = "",
+    ] = "plain",
     max_megapixels: MaxMegapixels = 150.0,
     jobs: Jobs = DEFAULT_JOBS,
     trust_anchors: Annotated[
@@ -151,7 +150,6 @@ def examine(
     network = None if expert == "none" else expert
     try:
         anchors = _read_anchors(trust_anchors)
-        wording = wording or _default_wording(paths)
         settings = Settings(false_alarms, _names(instruments), max_megapixels, network, anchors, wording)
         Examiner(settings)  # wrong settings are told once, before the first picture
         if not 0 < max_megapixels < float("inf"):
@@ -210,14 +208,6 @@ def examine(
         raise typer.Exit(EXIT_OUTPUT)
     if errors or any(o.error for o in outcomes):
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _default_wording(paths: list[str]) -> str:
-    """The assistant takes seconds for each picture, so that nobody waits for it who did not ask."""
-    from fakeexplain.reasoning.assistant_writer import has_embedded_assistant
-
-    one = len(paths) == 1 and not Path(paths[0]).is_dir()
-    return "assistant" if one and has_embedded_assistant() else "plain"
 
 
 def _read_anchors(path: Path | None) -> str:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ class AssistantWriter:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
-        inputs = self._inputs(request)
+        # Trained without reproaches, it is confused by one: a second try draws other words instead.
+        again = bool(request.feedback)
+        inputs = self._inputs(replace(request, feedback=""))
         stopped = threading.Event()
 
         class Stop(StoppingCriteria):
@@ -78,11 +81,13 @@ class AssistantWriter:
 
         def generate() -> None:
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(len(request.feedback))
                     self._model.generate(
                         **inputs,
                         max_new_tokens=self._max_new_tokens,
-                        do_sample=False,
+                        do_sample=again,
+                        temperature=0.5 if again else None,
                         streamer=streamer,
                         stopping_criteria=StoppingCriteriaList([Stop()]),
                     )
@@ -137,8 +142,6 @@ class AssistantWriter:
         except SettingsError as error:  # the dialogue became too long: begin anew without its history
             if not request.history:
                 raise WriterError(f"{self.name}: {error}") from None
-            from dataclasses import replace
-
             return self._inputs(replace(request, history=request.history[1:]), answer)
         if answer is not None:
             inputs.pop("labels", None)

@@ -20,8 +20,7 @@ def choose_writer(
     """The writer that options name.
 
     Args:
-        writer: "plain", "assistant" (the embedded one), a folder of assistant weights, or "": the assistant where this
-            copy of the library has one, else plain.
+        writer: "plain" or "" for the rules, "assistant" (the embedded one), or a folder of assistant weights.
         llm: name or folder of a causal language model. llm_url, llm_model: an OpenAI-compatible server and its model.
         expert: whose map an assistant sees.
 
@@ -41,8 +40,8 @@ def choose_writer(
         from fakeexplain.reasoning.local_writer import LocalWriter
 
         return LocalWriter(llm)
-    from fakeexplain.reasoning.assistant_writer import AssistantWriter, has_embedded_assistant
-
-    if writer == "plain" or (not writer and not has_embedded_assistant()):
+    if writer in ("", "plain"):  # the rules: what the small assistant says is struck too often to be the default
         return PlainWriter()
-    return AssistantWriter(None if writer in ("", "assistant") else writer, expert=expert)
+    from fakeexplain.reasoning.assistant_writer import AssistantWriter
+
+    return AssistantWriter(None if writer == "assistant" else writer, expert=expert)
