@@ -81,7 +81,10 @@ class Turn:
 
     def _completed(self) -> Iterator[AnswerSentence]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
-        answers = PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
+        asked = understand(self.question, has_region=self.chosen is not None)
+        if asked.intent == "tool" and not self.calls:
+            yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
+        answers = PlainAnswers(self._request(), asked)
         for text in completion(answers, " ".join(s.text for s in self.sentences)):
             found = self._checker().check(text)
             if found.finding != "unsupported":

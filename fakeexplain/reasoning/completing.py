@@ -21,6 +21,7 @@ _STATES = {
     "inconclusive": r"\binconclusive\b|\bno answer\b|\bopen\b",
 }
 _STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|repeat|second)\b"
+_DECLINES = r"\bno answer\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
 MOST = 3  # sentences that complete an answer
 
 
@@ -41,6 +42,8 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "confidence": (lambda t: percent_of(answers.verdict.probability) in t, answers.confidence),
         "causes": (lambda t: _causes(answers, t), answers.causes),
         "region": (lambda t: _region(answers, t), answers.region),
+        "evidence": (lambda t: _named(answers, t), answers.about_evidence),
+        "off_topic": (lambda t: bool(re.search(_DECLINES, t, re.IGNORECASE)), lambda: list(answers.sentences())),
         "source_of_copy": (lambda t: _source(answers, t), answers.source_of_copy),
         "file": (lambda t: _cites(answers.facts, t), answers.file),
         "not_tested": (lambda t: _not_tested(answers, t), answers.not_tested),
@@ -79,6 +82,11 @@ def _causes(answers: PlainAnswers, text: str) -> bool:
 def _region(answers: PlainAnswers, text: str) -> bool:
     ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
     return not ids or any(re.search(rf"\b{i}\b", text) for i in ids)
+
+
+def _named(answers: PlainAnswers, text: str) -> bool:
+    """The records asked about, by their ids."""
+    return all(f"[{i}]" in text for i in answers.asked.evidence_ids if i in answers.known)
 
 
 def _source(answers: PlainAnswers, text: str) -> bool:

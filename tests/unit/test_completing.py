@@ -46,6 +46,8 @@ CASES = (
     ("What else could explain the finding?", "could also come from"),
     ("What should I do next?", "Ask for the file"),
     ("Show me the source of the copy.", "R2"),
+    ("What does E1 say?", "[E1]"),
+    ("Who is the president of France?", "leave it open"),
 )
 
 
@@ -64,6 +66,12 @@ def test_nothing_is_added_to_an_answer_that_has_it(examiner: Examiner, question:
     by_rule = Conversation(examiner, FORGED).ask(question)
     found = answer(examiner, FORGED, question, by_rule.text)
     assert {s.written_by for s in found.sentences} == {"model"}, found.text
+
+
+def test_a_measurement_asked_for_is_made(examiner: Examiner) -> None:
+    found = answer(examiner, FORGED, "Measure the noise there.", BESIDE, region=(40, 200, 300, 460))
+    assert [c.instrument for c in found.tool_calls] == ["noise"]
+    assert found.evidence[0].id in {i for s in found.sentences for i in s.evidence_ids}
 
 
 def test_the_metadata_asked_for_is_told(examiner: Examiner) -> None:
