@@ -79,7 +79,7 @@ class Turn:
             yield from self._completed()
         yield self._finish()
 
-    def _completed(self) -> Iterator[AnswerSentence]:
+    def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
         asked = understand(self.question, has_region=self.chosen is not None)
         if asked.intent == "tool" and not self.calls:
