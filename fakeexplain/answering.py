@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +35,20 @@ Event = AnswerSentence | ToolCall | Answer
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
 )
+
+
+def _sentences(writer: Writer, request: WriteRequest) -> Generator[str, None, None]:
+    """What a writer proposes, sentence by sentence; whoever stops listening stops the writer."""
+    splitter = Sentences()
+    pieces = writer.write(request)
+    try:
+        for piece in pieces:
+            yield from splitter.feed(piece)
+        yield from splitter.flush()
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
 
 
 class Turn:
@@ -71,7 +87,7 @@ class Turn:
             self.pointed.append(self.chosen)
         if command is not None:
             yield self._call(*command, self.question)
-        yield from self._rounds(self._commanded(command) if command else talk.writer)
+        yield from self._rounds(_Telling(command) if command else talk.writer)
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
             yield from self._rounds(talk._plain, replacing=True)
@@ -81,17 +97,16 @@ class Turn:
 
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
-        asked = understand(self.question, has_region=self.chosen is not None)
-        if asked.intent == "tool" and not self.calls:
+        if self._answers().asked.intent == "tool" and not self.calls:
             yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
-        answers = PlainAnswers(self._request(), asked)
-        for text in completion(answers, " ".join(s.text for s in self.sentences)):
+        for text in completion(self._answers(), " ".join(s.text for s in self.sentences)):
             found = self._checker().check(text)
             if found.finding != "unsupported":
                 yield from self._show(found, "rule", found.finding)
 
-    def _commanded(self, command: tuple[str, str]) -> Writer:
-        return _Telling(command)
+    def _answers(self) -> PlainAnswers:
+        """What the rules would say now."""
+        return PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
 
     def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
         """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
@@ -101,22 +116,11 @@ class Turn:
                 return
 
     def _listen(self, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
-        splitter = Sentences()
-        pieces = writer.write(self._request())
-        try:
-            for piece in pieces:
-                for sentence in splitter.feed(piece):
-                    called = yield from self._take(sentence, writer, replacing)
-                    if called or len(self.sentences) >= MAX_SENTENCES:
-                        return called
-            for sentence in splitter.flush():
+        with closing(_sentences(writer, self._request())) as proposed:
+            for sentence in proposed:
                 called = yield from self._take(sentence, writer, replacing)
-                if called:
-                    return True
-        finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
+                if called or len(self.sentences) >= MAX_SENTENCES:
+                    return called
         return False
 
     def _take(self, sentence: str, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
@@ -146,7 +150,7 @@ class Turn:
         self.struck += 1
         for text in self._deterministic(found):
             checked = self._checker().check(text)
-            if checked.finding == "supported" and checked.text not in {s.text for s in self.sentences}:
+            if checked.finding == "supported" and not self._told(checked):
                 yield from self._show(checked, "rule", "replaced")
                 break
         return False
@@ -175,26 +179,11 @@ class Turn:
             f"This sentence is not carried by the lines above ({'; '.join(refused.problems[:3])}): "
             f"“{printable(refused.text, 200)}” Write one sentence in its place that is."
         )
-        splitter = Sentences()
-        pieces = writer.write(self._request(feedback))
-        heard = 0
-        try:
-            for piece in pieces:
-                for sentence in splitter.feed(piece):
-                    heard += 1
-                    found = self._checker().check(sentence)
-                    if tool_line(sentence) is None and found.finding == "supported" and not self._told(found):
-                        return found
-                    if heard >= 2:
-                        return None
-            for sentence in splitter.flush():
+        with closing(_sentences(writer, self._request(feedback))) as proposed:
+            for sentence in islice(proposed, 2):
                 found = self._checker().check(sentence)
                 if tool_line(sentence) is None and found.finding == "supported" and not self._told(found):
                     return found
-        finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
         return None
 
     def _told(self, found: Checked) -> bool:
@@ -202,7 +191,7 @@ class Turn:
 
     def _deterministic(self, refused: Checked) -> Iterator[str]:
         """Sentences by rule about what the refused one cites."""
-        answers = PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
+        answers = self._answers()
         known = {e.id: e for e in self.talk.evidence}
         if any("verdict" in p or "alter" in p for p in refused.problems):
             yield from answers.detect()[:1]

@@ -230,19 +230,22 @@ def answer_loss(logits: Tensor, labels: Tensor) -> Loss:
     return Loss(values, kept.sum().float())
 
 
-def seg_targets(output: Any, batch: Batch, seg_id: int) -> tuple[Tensor, Tensor] | None:
-    """(logits N,1,h,w, targets N,1,h,w) of the decoded `<SEG>` that have a true region; None where there are none."""
+def seg_targets(output: Any, batch: Batch, seg_id: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    """(logits N,1,h,w, targets N,1,h,w, row of the batch N) of the decoded `<SEG>` that have a true region; None where
+    there are none."""
     if output.seg_logits is None or "seg_targets" not in batch:
         return None
-    targets = batch["seg_targets"][output.seg_rows, _order(batch, seg_id)][:, None].float()
+    seg = batch["input_ids"] == seg_id
+    order = (seg.cumsum(1) - 1)[seg]
+    targets = batch["seg_targets"][output.seg_rows, order][:, None].float()
     kept = (targets >= 0).flatten(1).all(dim=1)
-    return (output.seg_logits[kept], targets[kept]) if bool(kept.any()) else None
+    return (output.seg_logits[kept], targets[kept], output.seg_rows[kept]) if bool(kept.any()) else None
 
 
 def mask_losses(output: Any, batch: Batch, seg_id: int) -> dict[str, Loss]:
     """BCE and Dice of what `<SEG>` decodes to."""
     found = seg_targets(output, batch, seg_id)
-    return _region_losses("mask", None if found is None else [found], output.logits)
+    return _region_losses("mask", None if found is None else [found[:2]], output.logits)
 
 
 def click_losses(clicked: Clicked | None, logits: Tensor) -> dict[str, Loss]:
@@ -276,19 +279,12 @@ def expert_iou(output: Any, batch: Batch, seg_id: int) -> Loss:
     found = seg_targets(output, batch, seg_id)
     if found is None:
         return Loss(torch.zeros(()), torch.zeros(()))
-    seg = batch["seg_targets"][output.seg_rows, _order(batch, seg_id)]
-    rows = output.seg_rows[(seg >= 0).flatten(1).all(dim=1)]
-    shown = F.interpolate(batch["mask_inputs"][rows, :1].float(), size=found[1].shape[2:], mode="bilinear")
-    return iou(shown - 0.5, found[1])
-
-
-def _order(batch: Batch, seg_id: int) -> Tensor:
-    """Which of its row's `<SEG>` each one is."""
-    seg = batch["input_ids"] == seg_id
-    return (seg.cumsum(1) - 1)[seg]
+    _, targets, rows = found
+    shown = F.interpolate(batch["mask_inputs"][rows, :1].float(), size=targets.shape[2:], mode="bilinear")
+    return iou(shown - 0.5, targets)
 
 
 def region_iou(output: Any, batch: Batch, seg_id: int) -> Loss:
     """`iou` of the `<SEG>` that have a true region."""
     found = seg_targets(output, batch, seg_id)
-    return Loss(torch.zeros(()), torch.zeros(())) if found is None else iou(*found)
+    return Loss(torch.zeros(()), torch.zeros(())) if found is None else iou(*found[:2])
