@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from fakeexplain.models.configuration import OPERATIONS, ExpertConfig
 from fakeexplain.models.forgery_prompt import ForgeryPrompt
-from fakeexplain.models.layers import ResidualBlock, group_norm, upsample
+from fakeexplain.models.layers import ResidualBlock, group_norm, silu, upsample
 from fakeexplain.models.trace_encoder import LocalEncoder, LocalFeatures, TraceFeatures, Trunk
 from fakeexplain.models.vision_encoder import VisionEncoder
 
@@ -116,7 +116,7 @@ class ForgeryLocalizationExpert(nn.Module):
             part = upsample(scale(feature), size) if feature.shape[2:] != size else scale(feature)
             total = part if total is None else total + part
         assert total is not None
-        decoded = F.silu(self.decoder_norm(self.decoder(total)))
+        decoded = silu(self.decoder_norm(self.decoder(total)))
         mask_logits = self.mask_head(decoded).float()
         if self.prompt is not None and self.vision is not None:
             mask_logits = mask_logits + self.prompt(list(features), self.vision)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from fakeexplain.imaging.jpeg import DCT8, ZIGZAG
 from fakeexplain.models.configuration import TraceConfig
-from fakeexplain.models.layers import PooledAttention, ResidualBlock, group_norm, window_mean
+from fakeexplain.models.layers import PooledAttention, ResidualBlock, group_norm, silu, window_mean
 
 # Pixels of context that a tile needs on each side so that its inner cells come out as in the whole picture: 2 (filters)
 # + 1 (to half resolution) + 2 (at half resolution), rounded up to whole cells of 1/16.
@@ -255,4 +255,4 @@ class Trunk(nn.Module):
         sixteenth = self.sixteenth(self.deep(h))
         if self.attention is not None:
             sixteenth = self.attention(sixteenth)
-        return TraceFeatures(*(F.silu(n(f)) for n, f in zip(self.norms, (quarter, eighth, sixteenth), strict=True)))
+        return TraceFeatures(*(silu(n(f)) for n, f in zip(self.norms, (quarter, eighth, sixteenth), strict=True)))

@@ -9,7 +9,7 @@ from fakeexplain.errors import SettingsError
 from fakeexplain.imaging.jpeg import block_dct, parse_jpeg
 from fakeexplain.models.configuration import OPERATIONS, ExpertConfig, TraceConfig, load_config
 from fakeexplain.models.layers import PooledAttention, count_parameters, window_mean
-from fakeexplain.models.processing import encode_tiles, run_expert, window_boxes
+from fakeexplain.models.processing import _cores, encode_tiles, run_expert, window_boxes
 from fakeexplain.models.trace_encoder import JpegBranch, Relative, ResidualFilters
 from tests.pictures import encode, photograph
 from tests.unit.tiny_models import expert, trace_config
@@ -174,7 +174,17 @@ def test_windows_cover_everything_with_overlap():
             assert y1 - y0 <= 1024
             seen[y0:y1, x0:x1] = True
         assert seen.all()
+        covered = np.zeros((height, width), int)
+        for x0, y0, x1, y1 in _cores(boxes):
+            covered[y0:y1, x0:x1] += 1
+        assert (covered == 1).all(), "the statistics of the whole count no cell twice"
     assert window_boxes(1024, 1024, 1024) == [(0, 0, 1024, 1024)]
+
+
+def test_windows_of_a_large_picture_repeat_little_of_it():
+    """12 megapixels were once computed as 26, in four windows of the largest size."""
+    boxes = window_boxes(3008, 4000, 2560)
+    assert sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes) < 1.25 * 3008 * 4000
 
 
 def test_windows_share_the_statistics_of_the_whole():
