@@ -26,6 +26,7 @@ from fakeexplain.records import SCHEMA_VERSION, Examination, Record, Region, Run
 Answer = Literal["changed", "unclear", "no_change"]
 
 _TRUSTED = 0.5  # quality below which a difference by noise is not told from what two saves differ by
+_TRUSTED_EXACT = 0.3  # the same for a mask told by the file's own blocks, whose presence alone says something
 _MOST_PLACES = 8
 _LARGEST_SHARE = 0.02  # pieces below this share of the largest are counted but not listed
 
@@ -55,6 +56,10 @@ PHRASES = {
     "sure_noise": (
         "The marked places stand out from the noise by which the two pictures differ everywhere "
         "(trust in the mask {quality} of 1; below {least} it is not trusted)."
+    ),
+    "unsure_exact": (
+        "The questioned file stores its picture in blocks, and some cannot come from saving the original, but they "
+        "do not hold together well enough (trust in the mask {quality} of 1; below {least} it is not trusted)."
     ),
     "border": "The border of the marks is an estimate (trust in the mask {quality} of 1).",
     "warning": "Note: {reason}.",
@@ -161,7 +166,7 @@ def compare(original: SourceImage, questioned: SourceImage, examiner: Examiner |
     geometry = _geometry(pair, original, questioned)
     answer: Answer = "no_change"
     if pair.mask.any():
-        answer = "changed" if pair.exact or pair.quality >= _TRUSTED else "unclear"
+        answer = "changed" if pair.quality >= (_TRUSTED_EXACT if pair.exact else _TRUSTED) else "unclear"
     examinations = examiner.examine(original), examiner.examine(questioned)
     comparison = Comparison(
         answer=answer,
@@ -239,7 +244,9 @@ def _sentences(
         words.append(PHRASES["more_places"].format(count=count - len(places)))
     if answer != "no_change":
         quality = f"{pair.quality:.2f}"
-        if pair.exact:
+        if pair.exact and answer == "unclear":
+            words.append(PHRASES["unsure_exact"].format(quality=quality, least=_TRUSTED_EXACT))
+        elif pair.exact:
             share = percent_words(pair.figures["consistent"])
             words += [PHRASES["sure_exact"].format(percent=share), PHRASES["border"].format(quality=quality)]
         else:

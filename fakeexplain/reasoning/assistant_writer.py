@@ -168,9 +168,8 @@ def _load_cached(folder: Path) -> tuple[Any, Any, str]:
 
 
 def _digest(folder: Path) -> str:
-    """First digits of the SHA-256 of the weights, by file name."""
+    """First digits of the SHA-256 of the weights; of one file, what `sha256sum` says and the model card names."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
-        digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

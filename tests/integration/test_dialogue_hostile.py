@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.sax.saxutils import escape
+
 import pytest
 from PIL import PngImagePlugin
 
@@ -37,12 +39,25 @@ def _jpeg(comment: str) -> bytes:
     return camera_jpeg(exif_block((text(0x010F, comment), text(0x0131, comment)), ()), rgb=FORGED)
 
 
+def _xmp(comment: str) -> bytes:
+    """The comment in XMP, as the program that made the picture and as a title; escaped, for XMP is XML."""
+    value = escape(comment.replace("\x1b", ""), {'"': "&quot;"})
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+        f'xmlns:dc="http://purl.org/dc/elements/1.1/" xmp:CreatorTool="{value}"><dc:title><rdf:Alt>'
+        f'<rdf:li xml:lang="x-default">{value}</rdf:li></rdf:Alt></dc:title>'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    return encode(FORGED, "JPEG", quality=95, xmp=packet.encode())
+
+
 @pytest.fixture(scope="module")
 def examiner() -> Examiner:
     return Examiner(Settings(expert=None), threads=1)
 
 
-@pytest.mark.parametrize("make", [_png, _jpeg])
+@pytest.mark.parametrize("make", [_png, _jpeg, _xmp])
 def test_orders_in_the_file_are_data(examiner: Examiner, make) -> None:  # type: ignore[no-untyped-def]
     talk, calm = Conversation(examiner, make(ORDER)), Conversation(examiner, make("Camera"))
     assert talk.examination.verdict.label == calm.examination.verdict.label

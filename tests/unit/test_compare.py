@@ -57,6 +57,20 @@ def test_places_are_found_and_told() -> None:
     assert again.questioned.verdict == record.questioned.verdict
 
 
+@pytest.mark.parametrize(("quality", "answer"), [(0.29, "unclear"), (0.31, "changed")])
+def test_blocks_that_do_not_hold_together_are_unclear(quality, answer, monkeypatch) -> None:
+    """A mask told by the file's blocks was once always `changed`, whatever its quality."""
+    import fakeexplain.compare as module
+
+    original, edited, _ = _forged()
+    found = module.mask_from_sources
+    monkeypatch.setattr(module, "mask_from_sources", lambda *pair: replace(found(*pair), quality=quality))
+    record = compare(_source(original, "o.png"), _source(edited, "q.jpg", "JPEG", quality=75), EXAMINER).comparison
+    assert record.exact
+    assert record.answer == answer
+    assert ("do not hold together" in " ".join(record.sentences)) == (answer == "unclear")
+
+
 def test_the_motion_is_told() -> None:
     original, edited, _ = _forged()
     turn = cv2.getRotationMatrix2D((255.5, 255.5), -2.0, 0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -74,6 +75,11 @@ def test_a_random_assistant_changes_no_verdict_and_its_words_are_struck(
     assert account.struck > 0
     assert {s.written_by for s in account.sentences if s.finding != "no_claim"} == {"rule"}
     assert any("E1" in s.evidence_ids for s in account.sentences)
+
+
+def test_the_writer_names_its_weights_as_sha256sum_and_the_card_do(examiner: Examiner, assistant_folder: Path) -> None:
+    digest = hashlib.sha256((assistant_folder / "model.safetensors").read_bytes()).hexdigest()
+    assert examiner.writer.name == f"assistant {digest[:12]}"
 
 
 def test_the_account_is_told_in_every_report(examination: Examination) -> None:
