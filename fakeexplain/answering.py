@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.completing import completion
+from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
 from fakeexplain.reasoning.intents import understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
@@ -34,6 +35,9 @@ LONGEST_QUESTION = 4000
 Event = AnswerSentence | ToolCall | Answer
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
+)
+_ENGLISH_ONLY = (
+    "Only English is understood well here, and answers come in English; where this one does not fit, ask in English."
 )
 
 
@@ -58,6 +62,8 @@ class Turn:
         self.talk, self.started = talk, time.perf_counter()
         self.question = printable(" ".join(question.split()), LONGEST_QUESTION)
         self.chosen = talk._choose(region)
+        last = next(([r.id for r in turn.regions] for turn in reversed(talk._turns) if turn.regions), [])
+        self.meant = self.question if self.chosen is not None else resolved(self.question, last, talk._regions)
         self.asked_rule = isinstance(talk.writer, PlainWriter)
         self.sentences: list[AnswerSentence] = []
         self.calls: list[ToolCall] = []
@@ -69,7 +75,7 @@ class Turn:
     def run(self) -> Iterator[Event]:
         talk = self.talk
         command = tool_line(self.question)
-        asked = understand(self.question, has_region=self.chosen is not None)
+        asked = understand(self.meant, has_region=self.chosen is not None)
         if self.chosen is None and asked.box_xyxy is not None:
             try:
                 self.chosen = talk.add_region(box_xyxy=asked.box_xyxy)
@@ -93,6 +99,8 @@ class Turn:
             yield from self._rounds(talk._plain, replacing=True)
         if not self.asked_rule and command is None:
             yield from self._completed()
+        if foreign(self.question):
+            yield from self._show(Checked(_ENGLISH_ONLY, "no_claim"), "rule", "no_claim")
         yield self._finish()
 
     def _completed(self) -> Iterator[Event]:
@@ -106,7 +114,7 @@ class Turn:
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""
-        return PlainAnswers(self._request(), understand(self.question, has_region=self.chosen is not None))
+        return PlainAnswers(self._request(), understand(self.meant, has_region=self.chosen is not None))
 
     def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
         """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
@@ -234,7 +242,7 @@ class Turn:
             evidence=talk.evidence,
             regions=MappingProxyType(dict(talk._regions)),
             history=tuple((a.question, a.text) for a in talk._turns),
-            question=self.question,
+            question=self.meant,
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
             calls=tuple(self.calls),
