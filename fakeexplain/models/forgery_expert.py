@@ -127,10 +127,19 @@ class ForgeryLocalizationExpert(nn.Module):
             edge_logits=self.edge_head(decoded).float(),
             confidence_logits=confidence.float(),
             operation_logits=self.operation_head(torch.cat([features.eighth, deep], dim=1)).float(),
-            image_logits=self.image_head(self._pooled(features.sixteenth, mask_logits)).float().squeeze(1),
+            image_logits=self.judge(features.sixteenth, mask_logits),
             embedding=F.normalize(self.embedding_head(features.eighth).float(), dim=1),
             features=features,
         )
+
+    def judge(self, deep: Tensor, mask_logits: Tensor) -> Tensor:
+        """Image logits B of a whole picture, which may have been put together from parts.
+
+        Args:
+            deep: B,C,H/16,W/16 of the trunk. mask_logits: B,1,H/4,W/4.
+        """
+        found: Tensor = self.image_head(self._pooled(deep, mask_logits)).float().squeeze(1)
+        return found
 
     @staticmethod
     def _pooled(deep: Tensor, mask_logits: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class RawMaps:
         mask_logits: float32 HxW at source size.
         confidence_logits: float32 HxW at source size.
         operation_logits: float32 O, averaged over the cells weighted by their mask probability.
-        image_logit: of the whole picture; the largest of the windows when there were several.
+        image_logit: of the whole picture, also where it was seen in windows.
     """
 
     mask_logits: np.ndarray
@@ -201,8 +201,9 @@ def _merge(
     """Windows blended with weights that fall towards their rims, so that no seam shows."""
     rows, columns = local.quarter.shape[2:]
     totals = np.zeros((3, rows, columns), np.float32)
-    operations, areas, images = [], [], []
-    for box in boxes:
+    deep: Tensor | None = None
+    operations, areas = [], []
+    for box, core in zip(boxes, _cores(boxes), strict=True):
         x0, y0, x1, y1 = (v // 4 for v in box)
         seen = None
         if semantic is not None:
@@ -219,13 +220,18 @@ def _merge(
         found = _maps(output, (y1 - y0) * 4, (x1 - x0) * 4)
         operations.append(found.operation_logits)
         areas.append(float(torch.sigmoid(output.mask_logits).sum()))
-        images.append(found.image_logit)
+        part = output.features.sixteenth
+        if deep is None:
+            deep = part.new_empty(1, part.shape[1], rows // 4, columns // 4)
+        left, top, right, bottom = (v // STRIDE for v in core)
+        deep[:, :, top:bottom, left:right] = part[:, :, : bottom - top, : right - left]
+    assert deep is not None
     mask, confidence = (torch.from_numpy(t / totals[2])[None, None] for t in totals[:2])
     return RawMaps(
         _full_size(mask, height, width),
         _full_size(confidence, height, width),
         np.average(np.stack(operations), axis=0, weights=np.maximum(areas, 1e-6)).astype(np.float32),
-        max(images),
+        float(model.judge(deep, mask.to(deep.device))[0]),
     )
 
 

@@ -191,8 +191,16 @@ def test_windows_share_the_statistics_of_the_whole():
     """A picture that is judged in windows comes out as in one piece, but near the rims and for local norms."""
     model = expert(lively=True, heads=0, vision=False)
     rgb = np.tile(photograph("coffee")[:384, :512], (2, 2, 1))
+    judged: list[tuple[torch.Tensor, torch.Tensor]] = []
+    judge = model.judge
+    model.judge = lambda deep, mask: (judged.append((deep, mask)), judge(deep, mask))[1]
     whole = run_expert(model, rgb, None).mask_logits
-    parts = run_expert(model, rgb, None, window=640).mask_logits
+    found = run_expert(model, rgb, None, window=640)
+    parts = found.mask_logits
+    (deep, _), (together, mask) = judged[0], judged[-1]
+    assert together.shape == deep.shape == (1, deep.shape[1], 48, 64), "judged as a whole, not by its worst window"
+    assert np.corrcoef(deep.ravel(), together.ravel())[0, 1] > 0.98
+    assert found.image_logit == float(judge(together, mask))
     assert whole.shape == parts.shape == (768, 1024)
     assert np.corrcoef(whole.ravel(), parts.ravel())[0, 1] > 0.99
     seam = np.abs(np.diff(parts, axis=1)).max(axis=0)
