@@ -23,6 +23,7 @@ from data_tools.convert.base import Item, Problems, read_source
 from data_tools.convert.dialogues import read_llava, read_messages, read_sharegpt
 from data_tools.convert.huggingface import read_huggingface
 from data_tools.convert.lists import load_json
+from data_tools.instructions.short_answers import SHORT_FILE
 from data_tools.instructions.write import FILES
 from data_tools.schema import Record, inline_mask, is_file, path_problem, read_lines, resolve
 from fakeexplain.errors import OutputError, SourceError
@@ -113,10 +114,13 @@ def open_records(sources: tuple[Path, ...], *, cache: Path, images: Path | None 
 
 
 def expand(source: Path) -> list[Path]:
-    """A folder that `data_tools.instructions write` made stands for its files; anything else for itself."""
-    if source.is_dir() and (found := [source / name for name in FILES if is_file(source / name)]):
+    """A folder that `data_tools.instructions write` made stands for its files, one with a manifest.jsonl for that.
+
+    Anything else stands for itself.
+    """
+    if source.is_dir() and (found := [source / name for name in (*FILES, SHORT_FILE) if is_file(source / name)]):
         return found
-    return [source]
+    return [source / "manifest.jsonl"] if is_file(source / "manifest.jsonl") else [source]
 
 
 def _cached(source: Path, cache: Path, images: Path | None) -> Path:

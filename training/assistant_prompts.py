@@ -20,7 +20,7 @@ from fakeexplain.reasoning import prompting
 from fakeexplain.records import Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 1  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 2  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -36,6 +36,7 @@ class Dialogue:
         regions: bool HxW of every id that a `<region>` follows.
         targets: bool HxW for each `<SEG>` in what the assistant says, None for one without truth.
         given: bool HxW that stands for the expert's map, where the dialogue is about a given mask.
+        peak: largest value of that map, (0, 1].
         repeated: how many of the assistant's first messages are history, learned in another sequence.
     """
 
@@ -43,6 +44,7 @@ class Dialogue:
     regions: dict[str, np.ndarray] = field(default_factory=dict)
     targets: tuple[np.ndarray | None, ...] = ()
     given: np.ndarray | None = None
+    peak: float = 1.0
     repeated: int = 0
 
 
@@ -161,8 +163,10 @@ def _plain(turns: tuple[Message, ...], row: Row) -> Dialogue | None:
     """Turns as they are, but for sentences that cite evidence, which these prompts do not hold.
 
     A region that comes with a turn is read as region tokens or, in every second record, as the map that the expert
-    would give, so that both ways of seeing a mask learn the same words. None where nothing is left to learn.
+    would give, so that both ways of seeing a mask learn the same words. Short answers say themselves which of the two
+    they are about. None where nothing is left to learn.
     """
+    short = next((h for h in row.record.history if h.get("on") == "map"), None)
     messages: list[dict[str, str]] = []
     regions: dict[str, np.ndarray] = {}
     targets: list[np.ndarray | None] = []
@@ -176,7 +180,9 @@ def _plain(turns: tuple[Message, ...], row: Row) -> Dialogue | None:
         if not answers[-1][1]:
             continue  # the region, if it came with this question, is shown with the next
         if waiting is not None:
-            if not regions and given is None and row.number % 2:
+            if short is not None and short["read"] == "map":
+                given = waiting[1]
+            elif short is None and not regions and given is None and row.number % 2:
                 given = waiting[1]
                 content = f"{waiting[0]} is what the map marks. {content}"
             else:
@@ -191,7 +197,8 @@ def _plain(turns: tuple[Message, ...], row: Row) -> Dialogue | None:
     if not messages:
         return None
     messages[0]["content"] = prompting.opening([], messages[0]["content"])
-    return Dialogue(tuple(messages), regions, tuple(targets), given)
+    peak = float(short["peak"]) if short is not None else 1.0
+    return Dialogue(tuple(messages), regions, tuple(targets), given, peak)
 
 
 def _marked(content: str, region_id: str) -> str:

@@ -105,9 +105,10 @@ class DrawnMap:
     confidence: np.ndarray
 
     @classmethod
-    def of(cls, mask: np.ndarray) -> DrawnMap:
-        """bool HxW -> a map with soft rims, as an expert that is right would give."""
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
+    def of(cls, mask: np.ndarray, peak: float = 1.0) -> DrawnMap:
+        """bool HxW -> a map with soft rims, as an expert that is right would give; thin parts reach `peak` too."""
+        soft = np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0))
+        soft = soft * np.float32(peak / max(float(soft.max()), 1e-6))
         return cls(np.clip(soft, 0.02, 0.98), np.full(mask.shape, _SURE, np.float32))
 
 
@@ -151,11 +152,16 @@ class AssistantDataset(Dataset[Batch]):
         row = self._rows[int(self.sequences.rows[number])]
         dialogue = list(dialogues_of(row))[int(self.sequences.positions[number])]
         try:
-            return self._sample(row, dialogue, np.random.default_rng([self._seed, index]))
+            return self.sample(row, dialogue, np.random.default_rng([self._seed, index]))
         except FakeExplainError as error:
             raise SourceError(f"record {row.number + 1} ({row.record.image}): {error}") from None
 
-    def _sample(self, row: Row, dialogue: Dialogue, rng: np.random.Generator) -> Batch:
+    def sample(self, row: Row, dialogue: Dialogue, rng: np.random.Generator) -> Batch:
+        """A dialogue of a row as a batch of one; `rng` draws which map is shown.
+
+        Raises:
+            FakeExplainError: a file of the row cannot be read, or the dialogue is too long.
+        """
         picture = row.picture
         source = SourceImage.from_bytes(picture) if isinstance(picture, bytes) else SourceImage.from_path(picture)
         predicted = self._maps.find(source.sha256) if self._maps is not None else None
@@ -164,7 +170,7 @@ class AssistantDataset(Dataset[Batch]):
         drawn = None
         if dialogue.given is not None or (not absent and truth is not None and not (predicted and wants_predicted)):
             assert truth is not None
-            drawn = DrawnMap.of(truth)
+            drawn = DrawnMap.of(truth, dialogue.peak)
         sample: dict[str, Tensor] = self._processor(
             dialogue.messages,
             image=source.rgb,

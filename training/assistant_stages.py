@@ -1,8 +1,8 @@
 """The assistant's three stages, one task: alignment, instruction tuning, mask decoding.
 
 The stages differ in what they train (`train` of the config), in the data, and in that the third one also decodes
-regions: from `<SEG>`, and from simulated clicks and boxes. LoRA lies in the language model from the first stage on,
-where it is zero and frozen, so that the weights of one stage are those the next begins with.
+regions: from `<SEG>`, and from simulated clicks and boxes. LoRA lies in the language model from the first stage on, so
+that the weights of one stage are those the next begins with; where the first one does not train it, it is zero.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _MODEL_INPUTS = (
     "mask_present",
     "region_inputs",
 )
+MAP_INPUTS = ("mask_inputs", "trace_features", "mask_present", "region_inputs")  # what `<mask>` and `<region>` read
 
 
 class _Saved:
@@ -197,10 +198,10 @@ class AssistantTask:
                         add(f"click_{number}_iou", iou(logits, clicked.targets))
                 elif len(batch["input_ids"]) > 1:
                     for name, inputs in (
-                        ("map", ("mask_inputs", "trace_features", "mask_present")),
+                        ("map", MAP_INPUTS),
                         ("picture", ("pixel_values",)),
                     ):
-                        swapped = {**batch, **{i: batch[i].roll(1, 0) for i in inputs}}
+                        swapped = {**batch, **{i: batch[i].roll(1, 0) for i in inputs if i in batch}}
                         add(f"other_{name}", answer_loss(self._run(model, swapped)[0].logits, batch["labels"]))
         means = {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
         figures = {

@@ -29,8 +29,11 @@ def main(
     A run writes its settings, log.jsonl, checkpoints and the best weights into `output_dir`, and goes on from there
     when it is started again.
     """
+    from transformers.utils import logging as hf_logging
+
     from training.loop import train
 
+    hf_logging.disable_progress_bar()  # bars of files that load in a blink
     try:
         state = train(load_training_config(config, tuple(overrides or ())), cpu=cpu or not torch.cuda.is_available())
     except FakeExplainError as error:

@@ -82,9 +82,11 @@ def _photographs(folder: Path) -> Path:
 
 
 def _data(out: Path, photos: Path, pictures: int) -> Path:
+    from data_tools.instructions.short_answers import write_short
     from data_tools.instructions.write import Plan, write
 
     write(Plan(photos, size=192, seed=3), out / "set", pictures=pictures, quiet=True)
+    write_short(out / "set", per_picture=4)
     return out / "set"
 
 

@@ -2,7 +2,8 @@
 
 What these formats have no word for (mask, label, evidence, licence, ...) is written under the key "record", and what a
 turn has beside its text (evidence ids, region) beside the text; their readers pass over keys they do not know. Files
-from elsewhere, without these keys, are read too: then the label is unknown.
+from elsewhere, without these keys, are read too: a picture whose entry names a "mask", or that has one of its stem in
+masks/, is forged, or authentic where that mask is black; the label of others is unknown.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_tools.convert.base import Item, Problems, Ready, inside, relative, write_text
+import numpy as np
+
+from data_tools.convert.base import Item, Problems, Ready, inside, read_source, relative, write_text
 from data_tools.convert.lists import list_file, load_json, mask_source, placed_record
-from data_tools.schema import IMAGE_TOKEN, Message, Record, is_file, parse_json
+from data_tools.rle import mask_to_rle
+from data_tools.schema import IMAGE_TOKEN, InlineMask, Message, Record, TurnRegion, is_file, parse_json
 from fakeexplain.errors import SourceError
 
 _ROLE_OF = {
@@ -100,8 +104,37 @@ def _item(entry: Any, turns_key: str, role_key: str, text_key: str, root: Path) 
     if not isinstance(extra, dict):
         raise ValueError('"record" is not an object')
     record = Record.from_row(extra | {"image": relative(image, root.resolve()), "dialogue": dialogue})
+    if record.mask is None and "mask" not in extra:
+        record = _with_mask_beside(record, entry.get("mask"), image, root)
     masks = mask_source(record.mask, root), mask_source(record.donor_mask, root)
     return Item(record.updated(mask=None, donor_mask=None), image, *masks)
+
+
+def _with_mask_beside(record: Record, named: Any, image: Path, root: Path) -> Record:
+    """The record with the mask that its entry names, or that lies in masks/; its label is what the mask says."""
+    if named is not None and not isinstance(named, str):
+        raise ValueError('"mask" is no path')
+    path = f"masks/{image.stem}.png" if named is None else named
+    if not is_file(inside(root, path)):
+        if named is not None:
+            raise ValueError(f"mask {named} does not exist")
+        return record
+    mask = read_source(mask_source(path, root))
+    assert mask is not None
+    says = "forged" if mask.any() else "authentic"
+    turns = [_pointing(m, mask) for m in record.dialogue] if mask.any() else record.dialogue
+    label = says if record.label == "unknown" else record.label
+    return record.updated(mask=path, label=label, dialogue=turns)
+
+
+def _pointing(message: Message, mask: np.ndarray) -> Message:
+    """The turn with the mask as the region of its `<SEG>` (LISA writes [SEG]), where it has one and no region."""
+    text = message.content.replace("[SEG]", "<SEG>")
+    if message.role != "assistant" or "<SEG>" not in text or message.region is not None:
+        return message
+    return message.model_copy(
+        update={"content": text, "region": TurnRegion(mask=InlineMask.model_validate(mask_to_rle(mask)))}
+    )
 
 
 def _read(

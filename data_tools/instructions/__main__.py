@@ -1,4 +1,4 @@
-"""Command line: `python -m data_tools.instructions write|verify|captions|forms`."""
+"""Command line: `python -m data_tools.instructions write|short|verify|captions|forms`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from data_tools.forge.config import Split
 from data_tools.instructions.captions import read_captions
 from data_tools.instructions.questions import question_forms
+from data_tools.instructions.short_answers import SHORT_FILE, write_short
 from data_tools.instructions.verify import check_files
 from data_tools.instructions.write import FILES, Plan, write
 from data_tools.schema import write_jsonl
@@ -40,6 +41,15 @@ def write_command(
     ] = None,
     records_per_picture: Annotated[int, typer.Option(min=0, help="Alignment records, half of them about masks.")] = 4,
     dialogues_per_picture: Annotated[int, typer.Option(min=0, help="Dialogues.")] = 4,
+    short_per_picture: Annotated[
+        int, typer.Option(min=0, help="Records of short answers that only the map or the picture can give.")
+    ] = 8,
+    box_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the mask descriptions that give the box in pixels.")
+    ] = 0.2,
+    tags_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the files that carry camera data and other tags.")
+    ] = 0.4,
     size: Annotated[int, typer.Option(min=64, help="Side of a picture in pixels.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the whole set.")] = 0,
     split: Annotated[
@@ -49,14 +59,40 @@ def write_command(
 ) -> None:
     """Make pictures, examine them and write the three data sets."""
     try:
-        plan = Plan(photos, object_masks, records_per_picture, dialogues_per_picture, size, seed, split)
+        plan = Plan(
+            photos,
+            object_masks,
+            records_per_picture,
+            dialogues_per_picture,
+            size,
+            seed,
+            split,
+            box_share=box_share,
+            tags_share=tags_share,
+        )
         state = write(plan, out, pictures=pictures, workers=workers)
+        short = write_short(out, per_picture=short_per_picture, seed=seed) if short_per_picture else 0
     except FakeExplainError as error:
         raise _fail(error) from None
     records = [sum(row["records"][i] for row in state["pictures"]) for i in range(3)]
     _out.print(
-        f"{len(state['pictures'])} pictures, {records} records in {', '.join(FILES)} (data card: {out / 'README.md'})"
+        f"{len(state['pictures'])} pictures, {records} records in {', '.join(FILES)}, {short} in {SHORT_FILE} "
+        f"(data card: {out / 'README.md'})"
     )
+
+
+@app.command("short")
+def short_command(
+    folder: Annotated[Path, typer.Argument(help="Folder written by `write`.")],
+    per_picture: Annotated[int, typer.Option(min=1, help="Records for each picture.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of areas, questions and wording.")] = 0,
+) -> None:
+    """Write short answers that only the map or the picture can give, about the pictures of a written set."""
+    try:
+        count = write_short(folder, per_picture=per_picture, seed=seed)
+    except FakeExplainError as error:
+        raise _fail(error) from None
+    _out.print(f"{count} records in {folder / SHORT_FILE}")
 
 
 @app.command("verify")
@@ -66,6 +102,7 @@ def verify_command(
 ) -> None:
     """Check every answer against its record; exit status 1 when one fails."""
     files = [f for path in paths for f in ([path / n for n in FILES] if path.is_dir() else [path])]
+    files += [path / SHORT_FILE for path in paths if (path / SHORT_FILE).is_file()]
     total = failed = 0
     try:
         for path, number, problems in check_files(files, look=not no_look):

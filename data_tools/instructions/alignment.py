@@ -17,6 +17,7 @@ from data_tools.instructions.grammar import choose, tidy
 from data_tools.instructions.picture import Picture
 from data_tools.instructions.questions import MASK_QUESTIONS, SEEN_QUESTIONS
 from data_tools.instructions.quotes import box_words, cite, place_of, quote, size_of
+from data_tools.instructions.short_facts import in_place
 from data_tools.schema import IMAGE_TOKEN, Message, TurnRegion, inline_mask
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.instruments.region_contrast import STATISTICS
@@ -34,11 +35,6 @@ SHORT = {
     "blue_yellow": "the mean blue-yellow balance",
     "saturation": "the mean saturation",
 }
-
-
-def in_place(place: str) -> str:
-    """ "upper left" -> "in the upper left" """
-    return place if place.split(" ")[0] in ("across", "along", "from") else f"in the {place}"
 
 
 def describe_seen(facts: dict[str, Any], topic: str, rng: np.random.Generator) -> list[str]:
@@ -122,9 +118,12 @@ def chosen_region(picture: Picture, number: int, rng: np.random.Generator) -> tu
 
 
 def mask_dialogue(
-    picture: Picture, mask: np.ndarray, operations: tuple[str, ...], rng: np.random.Generator
+    picture: Picture, mask: np.ndarray, operations: tuple[str, ...], rng: np.random.Generator, *, boxes: bool = True
 ) -> tuple[tuple[Message, ...], tuple[Evidence, ...], dict[str, Any]]:
     """Two to four exchanges about a given mask.
+
+    Args:
+        boxes: the place is told with the region's box in pixels.
 
     Returns:
         turns (the first carries the mask as `region`), the measurement they cite, and the facts for the history.
@@ -150,7 +149,7 @@ def mask_dialogue(
         "cites": cite(evidence),
     }
     said = {
-        "where": [choose(d.MASK_WHERE, words, rng)],
+        "where": [choose(d.MASK_WHERE if boxes else d.MASK_PLACE, words, rng)],
         "size": [choose(d.MASK_SIZE, words, rng)],
         "shape": [choose(d.MASK_SHAPE, words, rng)]
         + ([choose(d.MASK_PARTS, words, rng)] if shape["parts"] > 1 else []),

@@ -285,6 +285,27 @@ class Answers:
         unable = [e for e in self.abstained if quotable(e.reason)]
         return [self.abstention(e) for e in self._pick(unable, 1)] or self.off_topic()
 
+    def _told(self, traces: tuple[str, ...], otherwise: Sequence[str]) -> list[str]:
+        """Facts about the file by their traces, in that order; a sentence that there are none, with what there is."""
+        found = [e for t in traces for e in self.facts if e.trace == t and quotable(fact_sentence(e))]
+        if found:
+            return [self.fact(e) for e in found[:3]]
+        missing = [e for e in self.facts if e.trace == "no_metadata" and quotable(fact_sentence(e))]
+        return [self._say(otherwise), *(self.fact(e) for e in missing[:1])]
+
+    def camera(self) -> list[str]:
+        return self._told(("camera_facts",), p.NO_CAMERA)
+
+    def date(self) -> list[str]:
+        """Evidence tells of dates only where they contradict each other."""
+        return self._told(("date_conflict",), p.NO_DATE)
+
+    def software(self) -> list[str]:
+        return self._told(("editor_software", "edit_history", "generator_text"), p.NO_SOFTWARE)
+
+    def format(self) -> list[str]:
+        return self._told(("quantisation_tables", "dimension_conflict", "segment_order", "trailing_data"), p.NO_FORMAT)
+
     def not_tested(self) -> list[str]:
         clauses = [quote(c) for c in self.verdict_record.not_tested if quotable(c)]
         order = self.rng.permutation(len(clauses))[: int(self.rng.integers(2, 5))]

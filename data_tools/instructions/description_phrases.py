@@ -72,6 +72,12 @@ MASK_WHERE = (
     "{The box {box} holds {region}|{region} fits into {box}}, {place}.",
     "{Seen in the whole frame|In the frame}, {region} is {place} ({its box|the box around it}: {box}).",
 )
+MASK_PLACE = (
+    "{region} {lies|is} {place}.",
+    "{It is|One finds it} {place}: {region}.",
+    "{Place|Position} of {region}: {place}.",
+    "{Seen in the whole frame|In the frame}, {region} is {place}.",
+)
 MASK_SIZE = (
     "{region} covers {percent} of the {picture|image}, a {size_word} region.",
     "{It|The mask} {covers|takes up} {percent} of the {picture|image}: {region} is a {size_word} region.",

@@ -112,6 +112,7 @@ class Dialogues:
             **{"detect": say.verdict, "locate": say.locate, "explain": say.explain, "confidence": say.confidence},
             **{"causes": say.other_causes, "child": say.child, "court": say.court, "off_topic": say.off_topic},
             **{"next_steps": say.next_steps, "file": say.file, "not_tested": say.not_tested},
+            **{"camera": say.camera, "date": say.date, "software": say.software, "format": say.format},
         }
         if topic in plain:
             self._ask(state, topic)

@@ -342,6 +342,18 @@ NEXT_STEPS = (
     "{Keep|Store} the {file unchanged|received file} and note its {SHA-256|checksum}.",
     "{Check|Compare} {place, date and weather|the circumstances} with {other sources|independent reports}.",
 )
+# A question about the file that its lines do not answer.
+NO_CAMERA = ("The lines {name|hold} no camera.", "No camera is named {in|among} the lines.")
+NO_DATE = (
+    "The lines {name|hold} no date{ of the picture|}, so {I cannot say when it was taken|I leave that open}.",
+    "No date {stands in|is named in} the lines{, so that stays open|}.",
+)
+NO_SOFTWARE = (
+    "The lines {name|hold} no program that {wrote or changed|changed} the file.",
+    "No {editor|program} is named in the lines{, which does not show that none was used|}.",
+)
+NO_FORMAT = ("The lines {say|tell} nothing about {format and compression|how the file was compressed}.",)
+
 NOT_TESTED = (
     "{Left open|Out of reach here}: {what}.",
     "{Beyond this examination|Outside its scope}: {what}.",

@@ -18,6 +18,7 @@ from data_tools.forge.config import ForgeConfig
 from data_tools.forge.forge import Forge, ForgeSample
 from data_tools.forge.photos import by_group
 from data_tools.instructions import seen
+from data_tools.instructions.file_tags import draw_tags, with_tags
 from fakeexplain.errors import MeasurementError
 from fakeexplain.examiner import Examiner
 from fakeexplain.imaging import degrade
@@ -125,15 +126,21 @@ def labels_of(sample: ForgeSample, read: Callable[[str], np.ndarray | None]) -> 
     return np.where(sample.mask, 0, labels).astype(np.uint8)
 
 
-def make(forge: Forge, examiner: Examiner, index: int, seed: int) -> Picture:
+def make(forge: Forge, examiner: Examiner, index: int, seed: int, tags_share: float = 0.0) -> Picture:
     """Picture `index`: deterministic in (seed, index) and the photographs.
 
     For most forged ones up to ATTEMPTS samples are tried until the library finds the alteration; authentic samples are
-    taken as they come, whatever the verdict.
+    taken as they come, whatever the verdict. Tags are drawn before anything else is known of the picture and do not
+    change between attempts, so that they tell nothing of what was done.
+
+    Args:
+        tags_share: share of the files that carry tags (`file_tags`).
     """
     rng = np.random.default_rng([1, seed, index])
     patient = bool(rng.random() < WANTED)
     names = {p.path.name: p for p in forge.photos}
+    tags_rng = np.random.default_rng([2, seed, index])
+    tags = draw_tags(tags_rng) if tags_rng.random() < tags_share else None
     wanted_label: int | None = None
     attempt = 0
     while True:
@@ -143,6 +150,9 @@ def make(forge: Forge, examiner: Examiner, index: int, seed: int) -> Picture:
             wanted_label = sample.label
         elif sample.label != wanted_label and attempt < 60:
             continue
+        if tags is not None:
+            tagged = with_tags(sample.file_bytes(), tags, (sample.image.shape[1], sample.image.shape[0]))
+            sample = replace(sample, encoded=tagged, history=[*sample.history, {"on": "file", "tags": tags.told}])
         source = SourceImage.from_bytes(sample.file_bytes(), name=f"{index:07d}")
         examination = examiner.examine(source)
         picture = Picture(index, sample, source, examination, None, examiner)

@@ -136,7 +136,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "{What is|What will be} the {weather|stock price|football score} {today|tomorrow}?",
         "{Please write|Write|Tell} me a {poem|joke|story} about {cats|the sea|autumn}.",
         f"Who is {{the person|that man|that woman}} in the {_PIC}?",
-        f"{{When|Where|On which day}} {{was|exactly was}} {{this|the}} {_PIC} taken?",
+        f"Where {{was|exactly was}} {{this|the}} {_PIC} taken?",
         "{Which|What} {phone|car|laptop} should I buy?",
     ),
     "next_steps": (
@@ -162,6 +162,27 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "What does the file {itself |}{say|tell}{ about its history| about itself|}?",
         "{Is there|Do you find} {any metadata|anything about the file's history|anything in the header}?",
         "Has the {file|" + _PIC + "} been {saved|compressed} {more than once|several times}?",
+    ),
+    "camera": (
+        f"{{Which|What}} camera {{took|was used for|made}} {{this|the}} {_PIC}?",
+        "{Does|Do you know whether} the {file|metadata} {name|names} a camera?",
+        f"{{With which|With what}} {{camera|device|phone}} was {{this|the}} {_PIC} taken{{, according to the file|}}?",
+        "{Is|Do you find} {any|a} camera {named in|in} the {file|metadata|header}?",
+    ),
+    "date": (
+        f"{{When|On which day}} {{was|exactly was}} {{this|the}} {_PIC} taken?",
+        "{Is there a date in|What date does} the {file|metadata}{ say|}?",
+        "Do the dates in the {file|metadata} {agree|fit each other|contradict each other}?",
+    ),
+    "software": (
+        "{Which|What} {program|software} {wrote|saved|changed} {this|the} file{, as far as it says|}?",
+        "{Does|Do you know whether} the {file|metadata} {name|names} {a program|an editor|any software}?",
+        f"Was {{this|the}} {_PIC} {{saved|exported|opened}} {{with|in}} {{an editor|a program}}, by the file?",
+    ),
+    "format": (
+        "{Which|What} {format|file type} is {this|it}, and {what|which} {quality|compression} does it have?",
+        "What can you {say|tell me} about the {format|compression|size} of the {file|" + _PIC + "}?",
+        "{How|With which quality} was the file {saved|compressed}?",
     ),
     "not_tested": (
         "{What|Which things} {did you not {test|examine}|could not be {tested|examined}}?",

@@ -1,9 +1,9 @@
 """Reads every answer of a record back and checks it against the record, sentence by sentence, by program.
 
 Checked: evidence and region ids, figures (to the printed digits, of the kind they are printed as), places, sizes,
-boxes, shapes, verdict words, operations, directions ("higher than"), words that must never be used, tool calls, and
-what is plainly there. Quotations of the record are recognised as such and taken out first. A figure or word that the
-record does not hold is a problem; so is telling as a finding what did not pass its threshold.
+boxes, shapes, verdict words, operations, directions ("higher than"), words that must never be used, tool calls, what is
+plainly there, and short answers (`short_check`). Quotations of the record are recognised as such and taken out first.
+A figure or word that the record does not hold is a problem; so is telling as a finding what did not pass its threshold.
 What every checker needs is the library's (`fakeexplain.reasoning.grounding_records`); here is what a record adds.
 Deliberately left out: whether the instruments were right (the library's tests and benchmarks count that).
 """
@@ -22,6 +22,7 @@ from PIL import Image
 from data_tools.instructions import seen
 from data_tools.instructions.categories import CATEGORIES
 from data_tools.instructions.quotes import FORBIDDEN
+from data_tools.instructions.short_check import check_short, is_short
 from data_tools.schema import InlineMask, Message, Record, read_lines, read_mask, resolve
 from fakeexplain.errors import FakeExplainError
 from fakeexplain.imaging.regions import mask_of_box, place_words
@@ -54,6 +55,9 @@ def check_record(record: Record, root: Path | None = None) -> list[str]:
         root: folder of the data set; given, what is plainly there is measured again on the picture itself.
     """
     entries: dict[str, dict[str, Any]] = {str(e.get("on")): e for e in record.history}
+    if is_short(record):
+        sight = {key: value for key, value in entries.get("sight", {}).items() if key != "on"}
+        return check_short(record) + (_look_again(record, sight, root) if sight and root is not None else [])
     examined, mask_entry, facts = entries.get("examination"), entries.get("mask"), entries.get("seen")
     verdict = Verdict.model_validate(examined["verdict"]) if examined else None
     brought = {i for m in record.dialogue if m.role == "tool" for i in m.evidence_ids}

@@ -216,6 +216,35 @@ def test_llava_of_others_and_messages_with_parts(put: Put, tmp_path: Path) -> No
     assert read(root, "messages")["a.jpg"].record.dialogue[0].content == "<image>\nAltered?"
 
 
+@pytest.mark.parametrize("named", [None, "truth/a.png"])
+def test_masks_beside_dialogues_of_others_are_read(named: str | None, put: Put, tmp_path: Path) -> None:
+    """They were once passed over, and stages that learn regions had nothing to learn."""
+    put("images/a.jpg", 0)
+    put("images/b.jpg", 1)
+    put("images/c.jpg", 2)
+    put(named or "masks/a.png", mask=white())
+    put("masks/c.png", mask=np.zeros_like(white()))
+    turns = [{"from": "human", "value": "<image>\nEdited?"}, {"from": "gpt", "value": "Yes, here: [SEG]."}]
+    entries = [{"image": f"images/{n}.jpg", "conversations": turns} for n in "abc"]
+    if named:
+        entries[0]["mask"] = named
+    file = tmp_path / "in/llava.json"
+    file.write_text(json.dumps(entries))
+    items = read(tmp_path / "in", "llava")
+    assert_marks(items["images/a.jpg"])
+    assert [items[f"images/{n}.jpg"].record.label for n in "abc"] == ["forged", "unknown", "authentic"]
+    assert items["images/b.jpg"].mask is None
+    answers = [items[f"images/{n}.jpg"].record.dialogue[1] for n in "abc"]
+    assert answers[0].content == "Yes, here: <SEG>."
+    assert (answers[0].region.mask.mask() == white().astype(bool)).all(), "a region for <SEG>"
+    assert answers[1].region is answers[2].region is None
+    for wrong in ("truth/none.png", "../a.png", 3):
+        entries[0]["mask"] = wrong
+        file.write_text(json.dumps(entries))
+        with pytest.raises(SourceError, match="entry 1"):
+            read(tmp_path / "in", "llava")
+
+
 def test_tool_turns_pass_through_sharegpt_and_are_refused_by_llava(put: Put, tmp_path: Path) -> None:
     put("images/a.jpg", 0)
     roles = ("user", "assistant", "tool", "assistant")

@@ -81,7 +81,7 @@ LLAVA = {
 }
 
 
-@pytest.mark.parametrize("layout", ["llava", "sharegpt", "messages", "huggingface", "hub"])
+@pytest.mark.parametrize("layout", ["llava", "sharegpt", "messages", "huggingface", "hub", "records"])
 def test_every_layout_gives_the_same_messages(layout, tmp_path):
     picture(tmp_path)
     turns = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "A cup of coffee."}]
@@ -95,6 +95,9 @@ def test_every_layout_gives_the_same_messages(layout, tmp_path):
     elif layout == "messages":
         source = tmp_path / "chat.jsonl"
         source.write_text(json.dumps({"messages": turns, "images": ["a.png"]}) + "\n")
+    elif layout == "records":
+        source = tmp_path  # as data_tools.convert and data_tools.review write it
+        (tmp_path / "manifest.jsonl").write_text(json.dumps({"image": "a.png", "dialogue": turns}) + "\n")
     else:
         import datasets
 
