@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_tools.forge.config import Split
 from data_tools.instructions.captions import read_captions
@@ -104,17 +105,31 @@ def verify_command(
     files = [f for path in paths for f in ([path / n for n in FILES] if path.is_dir() else [path])]
     files += [path / SHORT_FILE for path in paths if (path / SHORT_FILE).is_file()]
     total = failed = 0
+    columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        for path, number, problems in check_files(files, look=not no_look):
-            total += 1
-            failed += bool(problems)
-            for problem in problems:
-                _out.print(f"{path}:{number}: {problem}", markup=False)
+        lines = sum(_lines(file) for file in files)
+        with Progress(*columns, console=_out, transient=True, disable=not _out.is_terminal) as progress:
+            task = progress.add_task("records", total=lines)
+            for path, number, problems in check_files(files, look=not no_look):
+                total += 1
+                failed += bool(problems)
+                progress.advance(task)
+                for problem in problems:
+                    progress.console.print(f"{path}:{number}: {problem}", markup=False)
     except FakeExplainError as error:
         raise _fail(error) from None
     _out.print(f"{total - failed} of {total} records agree with themselves")
     if failed:
         raise typer.Exit(1)
+
+
+def _lines(file: Path) -> int:
+    """Lines of a file, for the bar; 0 where it cannot be read, which the reading itself tells."""
+    try:
+        with file.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
+    except OSError:
+        return 0
 
 
 @app.command("captions")
