@@ -1,6 +1,6 @@
 // The review beside the picture: who, what is decided, what is saved; keys for everything. Follows canvas.js in one
 // function. Every action goes to the server at once and in order; one that fails is sent again under the same id.
-const desk = { me: 0, words: null, review: null, progress: null, focus: 0, editing: 0, before: 0, gone: 0, waiting: 0, moving: false };
+const desk = { me: 0, words: null, review: null, progress: null, focus: 0, editing: 0, before: 0, gone: 0, waiting: 0, wanted: 0, moving: false };
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
@@ -14,6 +14,12 @@ const make = (tag, attributes = {}, ...children) => {
 };
 const put = (selector, ...children) => { find(selector).replaceChildren(...children); };
 const show = (selector, on) => { find(selector).hidden = !on; };
+// Keys go to the picture, or to the page where there is none. Left to the browser, the focus stays for a frame on what
+// was just hidden, and the key pressed next is lost there.
+function home() {
+  canvas.focus({ preventScroll: true });
+  if (document.activeElement !== canvas) document.activeElement?.blur();
+}
 const open = () => desk.review && (desk.review.stage === "opinion" || desk.review.stage === "review");
 
 // ---- saving
@@ -96,6 +102,7 @@ async function start(name) {
   show(".an-intro", false);
   show(".an-where", true);
   show(".an-actions", true);
+  home();
   saved("done", "");
   await go({ do: "next" });
 }
@@ -103,6 +110,7 @@ async function start(name) {
 async function go(request) {
   if (desk.moving) return;
   desk.moving = true;
+  desk.wanted++;
   saved("wait", "opening …");
   try { await arrive(request); } finally {
     desk.moving = false;

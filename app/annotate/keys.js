@@ -6,26 +6,29 @@ function tell(title, ...nodes) {
   dialog.dataset.options = "";
   if (!dialog.open) dialog.showModal();
 }
+function shut() { dialog.close(); home(); }
 let picked = null;
 function options(title, choices, then, extra) {
-  const take = (i) => { dialog.close(); then(choices[i].code); };
+  const take = (i) => { shut(); then(choices[i].code); };
   tell(title, ...choices.map((c, i) => make("button", { type: "button", class: "an-choice an-option", onclick: () => take(i) }, make("kbd", {}, String(i + 1)), " " + c.words)), ...(extra ? [extra] : []));
   dialog.dataset.options = String(choices.length);
   picked = take;
   dialog.querySelector(".an-option").focus();
 }
 dialog.addEventListener("keydown", (event) => {
+  if (!dialog.open) return;  // closed by its button, the focus not gone yet: a key of the page
   event.stopPropagation();
   const writing = event.target.matches("textarea");
   if (writing && event.key === "Escape") { event.preventDefault(); dialog.querySelector(".an-option").focus(); return; }
   // A browser left to itself closes a little later, and would lose the key pressed next.
-  if (event.key === "Escape") { event.preventDefault(); dialog.close(); return; }
+  if (event.key === "Escape") { event.preventDefault(); shut(); return; }
   if (writing || !dialog.dataset.options) return;
   const number = Number(event.key);
   if (number >= 1 && number <= Number(dialog.dataset.options)) { event.preventDefault(); picked(number - 1); }
   if (event.key === "n") { const area = dialog.querySelector("textarea"); if (area) { event.preventDefault(); area.focus(); } }
 });
-dialog.addEventListener("close", () => canvas.focus({ preventScroll: true }));
+// The event comes late: by then somebody may be writing, or in the next dialog.
+dialog.addEventListener("close", () => { if (!dialog.open && !document.activeElement?.matches("textarea")) home(); });
 
 const KEYS = [
   ["j  k", "next, previous sentence (also ↓ ↑)"], ["a", "accept the sentence"], ["e", "edit it (Ctrl + Enter saves, Esc leaves)"], ["r", "reject it, then a number for the reason"], ["u", "unsure"],
@@ -38,17 +41,26 @@ function help() {
   tell("Keys", make("div", { class: "an-keys" }, ...KEYS.map(([keys, words]) => make("div", {}, make("span", {}, ...keys.split("  ").flatMap((k) => [make("kbd", {}, k), " "])), make("span", {}, words)))));
 }
 
+// What a dialog shows; null when, on the way, it was called off, another was asked for, or somebody began to write.
+async function wanted(request) {
+  const mine = ++desk.wanted, answer = await chain.then(() => ask(request));
+  if (mine !== desk.wanted || dialog.open || document.activeElement?.matches("textarea")) return null;
+  if (answer.ok) return answer;
+  problem(answer.error);
+  return null;
+}
+
 async function list() {
-  const answer = await chain.then(() => ask({ do: "list", annotator: desk.me }));
-  if (!answer.ok) return problem(answer.error);
-  const rows = answer.tasks.map((t) => make("tr", {}, make("td", {}, make("button", { type: "button", class: "an-cite", onclick: () => { dialog.close(); go({ do: "open", task: t.task }); } }, "Picture " + t.task)),
+  const answer = await wanted({ do: "list", annotator: desk.me });
+  if (!answer) return;
+  const rows = answer.tasks.map((t) => make("tr", {}, make("td", {}, make("button", { type: "button", class: "an-cite", onclick: () => { shut(); go({ do: "open", task: t.task }); } }, "Picture " + t.task)),
     make("td", {}, t.image || "name hidden"), make("td", {}, t.stage ? ({ opinion: "begun", review: "begun" }[t.stage] || t.stage) : ""), make("td", {}, `${t.done} of ${t.wanted}`), make("td", {}, t.outcome)));
   tell("Pictures", make("table", {}, make("thead", {}, make("tr", {}, ...["", "file", "yours", "reviews", "outcome"].map((w) => make("th", { scope: "col" }, w)))), make("tbody", {}, ...rows)));
 }
 
 async function figures() {
-  const answer = await chain.then(() => ask({ do: "figures" }));
-  if (!answer.ok) return problem(answer.error);
+  const answer = await wanted({ do: "figures" });
+  if (!answer) return;
   const a = answer.all, g = answer.agreement, number = (v) => (v == null ? "not defined yet" : v.toFixed(3));
   const counts = (o) => Object.entries(o).map(([k, v]) => `${v} ${k}`).join(", ") || "none yet";
   const line = (name, c) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, String(c.units)), make("td", {}, number(c.observed)), make("td", {}, number(c.alpha)), make("td", {}, number(c.kappa_mean)));
@@ -111,6 +123,7 @@ function onKey(event) {
   if (desk.moving) { event.preventDefault(); return; }  // meant for a picture that is not there yet
   const plain = !(event.ctrlKey || event.metaKey || event.altKey);
   tick();
+  if (event.key === "Escape") desk.wanted++;
   if (!plain) {
     if (event.key.toLowerCase() === "z" && !event.altKey && desk.review) { event.preventDefault(); DO.undo(); }
     return;

@@ -26,7 +26,7 @@ from data_tools.review_rows import done_reviews, inline_of, state_of
 from data_tools.review_statistics import progress
 from data_tools.review_store import ReviewStore
 from tests.browser.conftest import PATIENCE
-from tests.unit.data_tools.review_cases import fresh_store
+from tests.unit.data_tools.review_cases import fresh_store, review_all
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -234,6 +234,79 @@ def test_a_key_right_after_escape_is_not_lost(desk_of):
     saved(page)
     with ReviewStore(desk.database) as store:
         assert store.next_review(store.annotator("Anna")).state.verdict == "manipulated"
+
+
+# Presses keys within one task, each on what has the focus then: a machine too busy to draw anything between them.
+AT_ONCE = """(keys) => keys.forEach((key) => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })))"""
+
+
+def disputed(desk: Desk) -> None:
+    """Two annotators decide picture 1 and differ in their verdicts."""
+    for name, verdict in (("Anna", "manipulated"), ("Ben", "no_evidence")):
+        with ReviewStore(desk.database) as store:
+            who = store.annotator(name)
+            review_all(store, store.next_review(who), who, verdict=verdict)
+
+
+def idle(desk: Desk, name: str) -> playwright.Page:
+    """A window of somebody for whom only adjudication waits."""
+    page = desk.window()
+    page.fill("#an-name", name)
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.an-problem').textContent.includes('Adjudicate')")
+    return page
+
+
+@pytest.mark.slow
+def test_escape_then_w_without_a_picture_is_not_lost(desk_of):
+    desk = desk_of(1, ImportPlan(annotators=2))
+    disputed(desk)
+    page = idle(desk, "Cleo")
+    page.keyboard.press("g")
+    page.wait_for_selector(".an-dialog table")
+    page.evaluate(AT_ONCE, ["Escape", "w"])
+    picture(page, "Adjudication, picture 1")
+
+
+@pytest.mark.slow
+def test_escape_and_w_while_the_figures_are_fetched(desk_of):
+    desk = desk_of(1, ImportPlan(annotators=2))
+    disputed(desk)
+    page = idle(desk, "Cleo")
+    held: list[playwright.Route] = []
+
+    def hold(route: playwright.Route) -> None:
+        if re.search(r'"do": ?"figures"', route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile("component_server"), hold)
+    for key in ("g", "Escape", "w"):
+        page.keyboard.press(key)
+    picture(page, "Adjudication, picture 1")
+    assert len(held) == 1
+    with page.expect_response(lambda r: "component_server" in r.url) as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.wait_for_timeout(300)
+    assert page.locator(".an-dialog[open]").count() == 0, "figures nobody waits for any more lie over the picture"
+
+
+@pytest.mark.slow
+def test_a_note_begun_right_after_escape_keeps_its_letters(desk_of):
+    desk = desk_of(1)
+    page = desk.begin("Anna")
+    page.keyboard.press("?")
+    page.wait_for_selector(".an-dialog[open]")
+    page.evaluate(AT_ONCE, ["Escape", "n"])
+    page.wait_for_timeout(300)  # the dialog's own close event has come
+    page.keyboard.type("1 a")
+    assert page.locator(".an-notetext").input_value() == "1 a"
+    saved(page)
+    with ReviewStore(desk.database) as store:
+        assert store.next_review(store.annotator("Anna")).state.verdict is None
 
 
 @pytest.mark.slow
