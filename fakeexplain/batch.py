@@ -187,6 +187,27 @@ def finished_before(job: Job, out: Path, settings: Settings) -> Examination | No
     return examination if same_bytes and same_versions and same_settings and current else None
 
 
+def finished_unheard(
+    jobs: Sequence[Job], heard: Sequence[Outcome], out: Path, settings: Settings, since: float
+) -> list[Outcome]:
+    """Outcomes that workers had written when the run was interrupted, and that nobody had heard of yet.
+
+    Args:
+        since: seconds since the epoch; older results are of an earlier run.
+    """
+    known = {outcome.job for outcome in heard}
+    found = []
+    for job in jobs:
+        stored = out / job.relative / "examination.json"
+        try:
+            fresh = job not in known and stored.stat().st_mtime >= since
+        except OSError:
+            continue
+        if fresh and (examination := finished_before(job, out, settings)) is not None:
+            found.append(Outcome(job, examination))
+    return found
+
+
 def examine_job(
     job: Job, settings: Settings, out: Path | None, threads: int, resume: bool, pdf: bool = False
 ) -> Outcome:

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,7 +139,14 @@ def examine(
     from fakeexplain.imaging.worker import start_worker
 
     start_worker()  # its start-up runs beside the imports below
-    from fakeexplain.batch import examine_batch, examine_job, find_pictures, outcome_json, write_summary
+    from fakeexplain.batch import (
+        examine_batch,
+        examine_job,
+        find_pictures,
+        finished_unheard,
+        outcome_json,
+        write_summary,
+    )
     from fakeexplain.examiner import Examiner, Settings
     from fakeexplain.imaging.source import printable
     from fakeexplain.report.terminal import terminal_summary
@@ -172,7 +180,7 @@ def examine(
         arriving = examine_batch(
             pictures, settings, out, workers=min(jobs, max(len(pictures), 1)), resume=resume, pdf=pdf
         )
-    written, interrupted = True, False
+    written, interrupted, started = True, False, time.time() - 1  # file systems round down
     with progress_bar() as progress:
         task = progress.add_task("examining", total=len(pictures))
         try:
@@ -194,6 +202,8 @@ def examine(
             arriving.close()
             interrupted = True
     if interrupted:
+        if out is not None:
+            outcomes += finished_unheard(pictures, outcomes, out, settings, started)
         err.print(f"interrupted after {len(outcomes)} of {len(pictures)}; finished results are kept, --resume goes on")
     if out is not None and outcomes and (len(pictures) > 1 or any(Path(p).is_dir() for p in paths)):
         try:

@@ -196,7 +196,7 @@ def test_keys_pressed_on_the_way_to_the_next_picture_decide_nothing(desk_of):
         """Keys arrive while request number `count` is under way, however slow the machine is."""
         deadline = time.monotonic() + 60
         while len(held) < count:
-            assert time.monotonic() < deadline, f"request {count} did not come"
+            assert time.monotonic() < deadline, f"request {count} did not come after {sent}"
             page.wait_for_timeout(20)
         for key in "a2auz":
             page.keyboard.press(key)

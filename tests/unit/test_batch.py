@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
-from fakeexplain.batch import Job, Outcome, examine_batch, find_pictures, write_summary
+from fakeexplain.batch import (
+    Job,
+    Outcome,
+    examine_batch,
+    examine_job,
+    find_pictures,
+    finished_unheard,
+    write_summary,
+)
 from fakeexplain.examiner import Settings
 from tests.pictures import encode, photograph
 
@@ -68,3 +77,19 @@ def test_summary_cells_are_no_formulas(tmp_path):
     lines = (tmp_path / "summary.csv").read_text().splitlines()[1:]
     assert [line[:2] for line in lines] == ["'+", "'=", "pl", "'＝"]
     assert all(line.endswith("'@SUM(A1)") for line in lines)
+
+
+def test_what_finished_while_a_run_was_interrupted_is_counted(tmp_path):
+    """A picture whose result was written, but not yet heard of, was once missing from the summary."""
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(encode(photograph("rocket")))
+    jobs, out = find_pictures([tmp_path])[0], tmp_path / "out"
+    settings = Settings(instruments=("metadata",), expert=None)
+    heard = [examine_job(jobs[0], settings, out, 1, resume=False)]
+    examine_job(jobs[1], settings, out, 1, resume=False)
+    found = finished_unheard(jobs, heard, out, settings, 0.0)
+    assert [o.job for o in found] == [jobs[1]]
+    assert found[0].examination is not None
+    assert finished_unheard(jobs, heard, out, settings, time.time() + 60) == [], "an earlier run's"
+    (tmp_path / "b.png").write_bytes(b"changed since")
+    assert finished_unheard(jobs, heard, out, settings, 0.0) == []
