@@ -32,6 +32,7 @@ from fakeexplain.records import Answer, AnswerSentence, ToolCall
 
 _MASK_URI = "data:image/png;base64,"
 _LONGEST_MASK = 4_000_000  # characters of a brushed mask
+_WRITERS = {"plain": "rules", "assistant": "assistant (a small language model)"}
 Session = dict[str, Any]  # "picture": id, "region": id asked about, "about": turn -> region, "clicks", "base"
 
 
@@ -82,7 +83,11 @@ class InvestigateTab:
             self.ask = gr.Button("Ask", variant="primary", elem_id="fx-ask", min_width=70)
             self.stop = gr.Button("Stop", elem_id="fx-stop", min_width=70)
         self.writer = gr.Dropdown(
-            list(names), value=names[0], label="Who words the answers", visible=len(names) > 1, elem_id="fx-writer"
+            [(_WRITERS.get(n, n), n) for n in names],
+            value=names[0],
+            label="Who words the answers",
+            visible=len(names) > 1,
+            elem_id="fx-writer",
         )
 
     def _build_case(self) -> None:
