@@ -141,7 +141,10 @@ class AssistantWriter:
             )
         except SettingsError as error:  # the dialogue became too long: begin anew without its history
             if not request.history:
-                raise WriterError(f"{self.name}: {error}") from None
+                raise WriterError(
+                    f"{self.name}: question and evidence do not fit ({str(error).split(';')[0]}); "
+                    "shorten the question, or let the rules answer (--wording plain)"
+                ) from None
             return self._inputs(replace(request, history=request.history[1:]), answer)
         if answer is not None:
             inputs.pop("labels", None)

@@ -170,3 +170,8 @@ def test_weights_that_are_not_there(tmp_path: Path, assistant_folder: Path) -> N
     (other / "config.json").write_text(json.dumps(config | {"seg_token_id": config["seg_token_id"] + 1}))
     with pytest.raises(SettingsError, match="the tokenizer has"):
         AssistantWriter(other)
+
+
+def test_a_question_too_long_for_the_model_says_what_to_do(examiner: Examiner) -> None:
+    with pytest.raises(WriterError, match=r"shorten the question.*--wording plain"):
+        examiner.conversation(FORGED).ask(" ".join(f"word{i}" for i in range(4000)))
