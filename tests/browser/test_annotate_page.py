@@ -184,13 +184,20 @@ def test_ten_drafts_by_keyboard_alone_with_undo(desk_of):
 def test_keys_pressed_on_the_way_to_the_next_picture_decide_nothing(desk_of):
     desk = desk_of(2)
     page = desk.begin("Anna")
-    keys(page, "1 a a a a")
     held: list[playwright.Route] = []
     sent: list[str] = []
+    holding = False
 
     def hold(route: playwright.Route) -> None:
+        if not holding:
+            route.continue_()
+            return
         sent.append(route.request.post_data or "")
         held.append(route)
+
+    # In place well before it matters: the first request after `route` can slip past it on a busy machine.
+    page.route(re.compile("component_server"), hold)
+    keys(page, "1 a a a a")
 
     def press_while_held(count: int) -> None:
         """Keys arrive while request number `count` is under way, however slow the machine is."""
@@ -202,7 +209,7 @@ def test_keys_pressed_on_the_way_to_the_next_picture_decide_nothing(desk_of):
             page.keyboard.press(key)
         held[count - 1].continue_()
 
-    page.route(re.compile("component_server"), hold)
+    holding = True
     page.keyboard.press("f")
     for count in (1, 2, 3):  # finishing, the next review, its picture
         press_while_held(count)
@@ -283,6 +290,9 @@ def test_escape_and_w_while_the_figures_are_fetched(desk_of):
             route.continue_()
 
     page.route(re.compile("component_server"), hold)
+    page.keyboard.press("l")  # the first request after `route` can slip past it
+    page.wait_for_selector(".an-dialog table")
+    page.keyboard.press("Escape")
     for key in ("g", "Escape", "w"):
         page.keyboard.press(key)
     picture(page, "Adjudication, picture 1")
