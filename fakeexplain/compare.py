@@ -49,6 +49,7 @@ PHRASES = {
     "toned": "As a whole, it was toned by about {levels} grey levels.",
     "place": "{number}: {place}, changed by {levels} grey levels on average.",
     "more_places": "{count} smaller places are marked in the mask.",
+    "one_more_place": "One smaller place is marked in the mask.",
     "sure_exact": (
         "The questioned file itself tells the changed places: it stores its picture in blocks, {percent} of the blocks "
         "with detail hold what saving the original gives, and those of the marked places cannot come from it."
@@ -241,7 +242,8 @@ def _sentences(
         where = place_words(place.region)
         words.append(PHRASES["place"].format(number=place.region.id, place=where, levels=max(round(place.levels), 1)))
     if count > len(places):
-        words.append(PHRASES["more_places"].format(count=count - len(places)))
+        left = count - len(places)
+        words.append(PHRASES["one_more_place"] if left == 1 else PHRASES["more_places"].format(count=left))
     if answer != "no_change":
         quality = f"{pair.quality:.2f}"
         if pair.exact and answer == "unclear":

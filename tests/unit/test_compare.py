@@ -71,6 +71,15 @@ def test_blocks_that_do_not_hold_together_are_unclear(quality, answer, monkeypat
     assert ("do not hold together" in " ".join(record.sentences)) == (answer == "unclear")
 
 
+@pytest.mark.parametrize(("dots", "words"), [(1, "One smaller place is marked"), (2, "2 smaller places are marked")])
+def test_places_too_small_to_list_are_counted(dots, words) -> None:
+    original, edited, _ = _forged()
+    for i in range(dots):
+        edited[30:42, 40 + 60 * i : 52 + 60 * i] ^= 128
+    record = compare(_source(original, "o.png"), _source(edited, "q.png"), EXAMINER).comparison
+    assert words in " ".join(record.sentences)
+
+
 def test_the_motion_is_told() -> None:
     original, edited, _ = _forged()
     turn = cv2.getRotationMatrix2D((255.5, 255.5), -2.0, 0.9)
