@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+from fakeexplain.reasoning.assistant_writer import embedded_folder
 
-EMBEDDED = Path("fakeexplain/weights/assistant")
 PARTS = "parts.safetensors"
 
 
@@ -69,11 +69,13 @@ def unpack(assistant: Path, out: Path) -> int:
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
-    assistant: Annotated[Path, typer.Option(help="Folder of a whole assistant.")] = EMBEDDED,
+    assistant: Annotated[
+        Path | None, typer.Option(help="Folder of a whole assistant; default: the embedded one.", show_default=False)
+    ] = None,
 ) -> None:
     """Take an assistant apart into a frozen language model and the parts that train on."""
     try:
-        count = unpack(assistant, out)
+        count = unpack(assistant or embedded_folder(), out)
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -98,12 +98,10 @@ class MarkFacts:
         x0, y0, x1, y1 = box_of_mask(mask)
         spread = (x1 - x0) / mask.shape[1], (y1 - y0) / mask.shape[0]
         unsure = on_line or any(abs(v - _ACROSS) < 0.05 for v in spread)
-        row, column = ("upper", "middle", "lower")[min(int(y * 3), 2)], ("left", "centre", "right")[min(int(x * 3), 2)]
-        cell = "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
         return cls(
             marked=True,
             place=None if unsure else place_words(mask),
-            cell=None if on_line else cell,
+            cell=None if on_line else CELLS[3 * min(int(y * 3), 2) + min(int(x * 3), 2)],
             left=None if abs(x - 0.5) < _SIDE else x < 0.5,
             upper=None if abs(y - 0.5) < _SIDE else y < 0.5,
             step=step_of(share),

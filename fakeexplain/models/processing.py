@@ -173,14 +173,20 @@ def _semantic(model: ForgeryLocalizationExpert, rgb: np.ndarray, device: torch.d
 
 
 def _maps(output: ExpertOutput, height: int, width: int) -> RawMaps:
-    weights = torch.sigmoid(F.avg_pool2d(output.mask_logits, 2))
-    operation = (output.operation_logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp(min=1e-6)
     return RawMaps(
         _full_size(output.mask_logits, height, width),
         _full_size(output.confidence_logits, height, width),
-        operation[0].float().cpu().numpy(),
+        _operation(output),
         float(output.image_logits[0]),
     )
+
+
+def _operation(output: ExpertOutput) -> np.ndarray:
+    """float32 O: operation logits averaged over the cells, weighted by their mask probability."""
+    weights = torch.sigmoid(F.avg_pool2d(output.mask_logits, 2))
+    operation = (output.operation_logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp(min=1e-6)
+    found: np.ndarray = operation[0].float().cpu().numpy()
+    return found
 
 
 def _full_size(logits: Tensor, height: int, width: int) -> np.ndarray:
@@ -217,8 +223,7 @@ def _merge(
         totals[0][view] += weight * output.mask_logits[0, 0].float().cpu().numpy()
         totals[1][view] += weight * output.confidence_logits[0, 0].float().cpu().numpy()
         totals[2][view] += weight
-        found = _maps(output, (y1 - y0) * 4, (x1 - x0) * 4)
-        operations.append(found.operation_logits)
+        operations.append(_operation(output))
         areas.append(float(torch.sigmoid(output.mask_logits).sum()))
         part = output.features.sixteenth
         if deep is None:
