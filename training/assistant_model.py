@@ -28,6 +28,8 @@ class Clicked:
 class TrainedAssistant(ForgeryAssistant):
     """A `ForgeryAssistant` with the same parts and names."""
 
+    keeps_language_model = False  # whether the language model's own weights are part of its state
+
     def forward(  # type: ignore[override]
         self,
         click_target: Tensor | None = None,
@@ -95,6 +97,8 @@ class TrainedAssistant(ForgeryAssistant):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Without the language model's own weights; its adapters are in it."""
         whole = super().state_dict(*args, **kwargs)
+        if self.keeps_language_model:
+            return whole
         return type(whole)((n, v) for n, v in whole.items() if not is_base_weight(n))
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
@@ -104,8 +108,14 @@ class TrainedAssistant(ForgeryAssistant):
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
 
+class PretrainedAssistant(TrainedAssistant):
+    """One whose language model trains as a whole, before adapters are put into it."""
+
+    keeps_language_model = True
+
+
 def is_base_weight(name: str) -> bool:
-    """Whether a parameter's name is one of the language model's own, which never train."""
+    """Whether a parameter's name is one of the language model's own, which no stage trains."""
     return name.startswith("language_model.") and "lora_" not in name
 
 
@@ -142,4 +152,11 @@ def _label(target: Tensor, where: tuple[int, int] | None) -> float:
     return -1.0 if where is None else float(target[where] > 0.5)
 
 
-__all__ = ["Clicked", "ForgeryAssistantOutput", "TrainedAssistant", "base_weights", "is_base_weight"]
+__all__ = [
+    "Clicked",
+    "ForgeryAssistantOutput",
+    "PretrainedAssistant",
+    "TrainedAssistant",
+    "base_weights",
+    "is_base_weight",
+]

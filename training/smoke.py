@@ -1,7 +1,8 @@
 """All of the assistant's training in minutes on a CPU: `make train-smoke`, `python -m training.smoke --out FOLDER`.
 
-Forge, examine, write dialogues, learn a vocabulary, pre-train the language model, three stages, export, ask a question;
-the losses have to fall, and a stage that was stopped and resumed has to end with the weights of one that was not.
+Forge, examine, write dialogues, learn a vocabulary, pre-train the language model (on text, then with pictures and
+maps), three stages, export, ask a question; the losses have to fall, and a stage that was stopped and resumed has to
+end with the weights of one that was not.
 Deliberately left out: quality. The assistant that comes out has seen a few dozen pictures and can do nothing.
 """
 
@@ -53,8 +54,13 @@ def smoke(out: Path, photos: Path | None = None, *, pictures: int = 24) -> dict[
     done("language")
     expert = _maps(out, dialogues)
     done("expert's maps")
-    shared = (f"data.maps={out / 'maps'}", f"language_model_path={out / 'language_model'}")
-    _train(out, "1_alignment", dialogues, *shared, f"expert={expert}")
+    maps = f"data.maps={out / 'maps'}"
+    read = (f"language_model_path={out / 'language_model'}", f"expert={expert}")
+    sight = _train(out, "0_sight", dialogues, maps, *read)
+    export_assistant(sight, out / "sighted")
+    done("pictures and maps")
+    shared = (maps, f"language_model_path={out / 'sighted'}")
+    _train(out, "1_alignment", dialogues, *shared, f"init_from={out / 'sighted/parts.safetensors'}")
     done("alignment")
     first = f"init_from={out / 'assistant_alignment/final.safetensors'}"
     _train(out, "2_instruction", dialogues, *shared, first)
@@ -149,6 +155,7 @@ def _config(out: Path, name: str, dialogues: Path, *overrides: str, folder: str 
 
     files = {
         "0_language": ["alignment", "mask_alignment", "dialogues"],
+        "0_sight": ["alignment", "mask_alignment", "short_answers", "dialogues"],
         "1_alignment": ["alignment", "mask_alignment"],
     }.get(name, ["dialogues"])
     sources = ",".join(str(dialogues / f"{file}.jsonl") for file in files)

@@ -33,13 +33,8 @@ def unpack(assistant: Path, out: Path) -> int:
         SettingsError: no whole assistant there, or its marks are no words of its language model.
         OutputError: the folder cannot be written.
     """
-    import torch
-    from safetensors.torch import save_file
-    from transformers.utils import logging as hf_logging
-
     from fakeexplain.models.assistant_adapters import PARTS_FILE
     from fakeexplain.models.assistant_loading import load_assistant
-    from training.assistant_model import is_base_weight
 
     if (assistant / PARTS_FILE).is_file() and not (assistant / "model.safetensors").is_file():
         raise SettingsError(f"{assistant}: adapters beside a language model; merge first: python -m training.merge")
@@ -53,6 +48,24 @@ def unpack(assistant: Path, out: Path) -> int:
             f"{assistant}: {', '.join(beyond)} are no words of its language model ({rows} rows); "
             "train on from the adapters instead (export_assistant --adapter-only)"
         )
+    return save_apart(model, processor.tokenizer, out)
+
+
+def save_apart(model: Any, tokenizer: Any, out: Path) -> int:
+    """An assistant without adapters as transformers folder `out` of its language model, and `out`/parts.safetensors.
+
+    Returns:
+        Number of the language model's parameters.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+    from transformers.utils import logging as hf_logging
+
+    from training.assistant_model import is_base_weight
+
     parts = {
         n: v.detach().to(torch.float32).contiguous() for n, v in model.state_dict().items() if not is_base_weight(n)
     }
@@ -60,7 +73,7 @@ def unpack(assistant: Path, out: Path) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         model.language_model.to(torch.float32).save_pretrained(out)
-        processor.tokenizer.save_pretrained(out)
+        tokenizer.save_pretrained(out)
         save_file(parts, out / PARTS)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
