@@ -105,8 +105,11 @@ class Turn:
 
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
-        if self._answers().asked.intent == "tool" and not self.calls:
+        asked = self._answers().asked
+        if asked.intent == "tool" and not self.calls:
             yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
+        if not asked.certain or (asked.intent == "instruments" and self.calls):
+            return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         for text in completion(self._answers(), " ".join(s.text for s in self.sentences)):
             found = self._checker().check(text)
             if found.finding != "unsupported":

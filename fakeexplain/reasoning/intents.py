@@ -1,8 +1,8 @@
-"""What a question asks for: its intent, and the places, boxes, ids and instruments it names. By patterns, no model.
+"""What a question asks for: its intent, and the places, boxes, ids and instruments it names.
 
-Each intent has weighted patterns (`intent_patterns`, `intent_speech`); the heaviest sum wins, earlier intents win
-ties. Wording is free: patterns look for stems, not for sentences. A question never changes a verdict, so a wrong guess
-costs an unfitting answer and no more.
+Each intent has weighted patterns (`intent_patterns`, `intent_speech`), and a small linear reader weighs their sums
+together with the words (`intent_reader`). Orders to ignore the rules, ids, places and boxes are found by patterns
+alone. A question never changes a verdict, so a wrong guess costs an unfitting answer and no more.
 Left out: answers (`plain_answers`).
 """
 
@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from fakeexplain.reasoning.intent_patterns import INSTRUMENT_WORDS, INTENTS, MEASURE
+from fakeexplain.reasoning.intent_reader import embedded_reader
 from fakeexplain.reasoning.intent_speech import SPEECH, normal, parts
 
 _OBJECTS = (
@@ -46,7 +47,8 @@ _JOINABLE = frozenset(
         "dimensions",
     )
 )
-_MOST_ALSO, _CLEAR, _ORDER = 2, 3.0, 6.0
+_MOST_ALSO, _ORDER = 2, 6.0
+_UNSURE, _FIRM, _CLEAR = 0.15, 0.5, 0.5  # probabilities: below the first a question is called unclear
 
 _ROW = {"upper": 0, "top": 0, "above": 0, "middle": 1, "mid": 1, "central": 1, "lower": 2, "bottom": 2}
 _COLUMN = {"left": 0, "centre": 1, "center": 1, "middle": 1, "right": 2}
@@ -70,6 +72,7 @@ class Asked:
     Attributes:
         intent: a key of INTENTS, "tool", "region" or "unclear".
         also: intents of further questions in the same breath, in order.
+        certain: the reading is more likely than all others together; ids, places and orders always are.
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
         place: words of the place named, "" for none; cells: box of it in thirds of width and height, xyxy.
         box_xyxy: four numbers of a box. thing: an object named ("arm"), "" for none.
@@ -84,6 +87,7 @@ class Asked:
     box_xyxy: tuple[int, int, int, int] | None = None
     thing: str = ""
     also: tuple[str, ...] = ()
+    certain: bool = True
 
 
 def understand(question: str, *, has_region: bool = False) -> Asked:
@@ -95,12 +99,9 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     place, cells = ("", None) if thing else find_place(text)
     box = find_box(text)
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
-    scores = _scores(text)
+    intent, probability = _read(text)
     about = bool(has_region or region_ids or box or place)
-    # An order is answered as one, whatever is asked beside it; that comes after (`also`).
-    best = "injection" if scores["injection"] >= _ORDER else max(scores, key=lambda n: scores[n])
-    intent = best if scores[best] > 0 else "unclear"
-    firm = intent in ("injection", "pressure", "leading") and scores[intent] >= 3
+    firm = intent in ("injection", "pressure", "leading") and probability >= _FIRM
     if about and not firm and intent != "compare":
         chosen = bool(has_region or region_ids or box)
         if (
@@ -111,6 +112,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
             intent = "tool"
         elif (
             intent in ("detect", "locate", "unclear", "off_topic", "help", "instruments", "thanks")
+            or probability < _FIRM
             or (chosen and intent in ("explain", "show") and has_region)
             or (place and intent in ("show", "explain"))
         ):
@@ -118,11 +120,25 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     elif instrument and not firm and re.search(r"\bmeasur\w+\b", text, re.IGNORECASE):
         intent = "tool"
     also = _further(text, intent) if intent in (*_JOINABLE, "pressure", "injection") else ()
-    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also)
+    certain = probability >= _FIRM or intent in ("region", "tool")
+    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also, certain)
 
 
-def _scores(text: str) -> dict[str, float]:
+def pattern_scores(text: str) -> dict[str, float]:
+    """Sum of the weights of each intent's patterns in a question that `normal` has made regular."""
     return {n: sum(w for w, p in patterns if p.search(text)) for n, patterns in _COMPILED.items()}
+
+
+def _read(text: str) -> tuple[str, float]:
+    """(intent, its probability) of a regular question."""
+    scores = pattern_scores(text)
+    # An order is answered as one, whatever is asked beside it; that comes after (`also`).
+    best = "injection" if scores["injection"] >= _ORDER else max(scores, key=lambda n: scores[n])
+    if scores[best] >= _ORDER and best in ("injection", "evidence", "compare"):
+        return best, 1.0
+    found = embedded_reader().probabilities(text, scores)
+    likeliest = max(found, key=lambda n: found[n])
+    return (likeliest, found[likeliest]) if found[likeliest] >= _UNSURE else ("unclear", 0.0)
 
 
 def _further(text: str, intent: str) -> tuple[str, ...]:
@@ -130,9 +146,8 @@ def _further(text: str, intent: str) -> tuple[str, ...]:
     pieces = parts(text)
     found = []
     for piece in pieces if len(pieces) > 1 else ():
-        scores = _scores(piece)
-        best = max(scores, key=lambda n: scores[n])
-        if scores[best] >= _CLEAR and best in _JOINABLE and best != intent:
+        best, probability = _read(piece)
+        if probability >= _CLEAR and best in _JOINABLE and best != intent:
             found.append(best)
     return tuple(dict.fromkeys(found))[:_MOST_ALSO]
 

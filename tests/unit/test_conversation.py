@@ -96,7 +96,8 @@ def test_a_writer_that_lies_is_never_shown(examiner: Examiner, picture: bytes) -
         assert lie not in answer.text, lie
         assert answer.struck == 1, lie
         assert answer.sentences, lie
-        assert all(s.written_by == "rule" and s.finding == "replaced" for s in answer.sentences), lie
+        assert all(s.written_by == "rule" for s in answer.sentences), lie
+        assert any(s.finding == "replaced" for s in answer.sentences), lie
     assert talk.examination.verdict == before
 
 
