@@ -29,7 +29,8 @@ from fakeexplain.reasoning.intents import pattern_scores, understand
 
 BANK = Path("data_tools/instructions/question_bank.jsonl")
 MOST_FORMS = 40  # of an intent's grammar: its forms share their skeletons
-DECAYS = (3e-5, 1e-4, 3e-4, 1e-3)
+MOST_OF_ONE = 12  # forms of one line of the bank
+DECAYS = (1e-5, 3e-5, 1e-4, 3e-4)
 FOLDS = 5
 # The grammar's topics by what they ask for; those that name ids, boxes and places are read by patterns.
 _TOPICS = {
@@ -45,10 +46,11 @@ _BY_PATTERN = frozenset({"evidence", "compare", "region_box", "region_words", "t
 
 @dataclass(frozen=True)
 class Question:
-    """A question and what it asks for."""
+    """A question and what it asks for; `line` is the template it is a form of, "" for its own text."""
 
     text: str
     intent: str
+    line: str = ""
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -71,6 +73,17 @@ def read_questions(path: Path) -> list[Question]:
     return found
 
 
+def bank_questions(path: Path, seed: int = 0) -> list[Question]:
+    """The questions of a bank, up to `MOST_OF_ONE` forms of a line that offers choices ("{which|what} part")."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for question in read_questions(path):
+        made = sorted(forms(question.text)) if "{" in question.text else [question.text]
+        chosen = sorted(rng.permutation(len(made))[:MOST_OF_ONE].tolist())
+        found += [Question(made[i], question.intent, question.text) for i in chosen]
+    return found
+
+
 def grammar_questions(seed: int = 0) -> list[Question]:
     """Up to `MOST_FORMS` forms of each topic of the dialogues' grammar."""
     rng = np.random.default_rng(seed)
@@ -78,9 +91,9 @@ def grammar_questions(seed: int = 0) -> list[Question]:
     for topic, templates in QUESTIONS.items():
         if topic in _BY_PATTERN:
             continue
-        made = sorted(set().union(*map(forms, templates)))
-        chosen = rng.permutation(len(made))[:MOST_FORMS]
-        found += [Question(made[i], _TOPICS.get(topic, topic)) for i in sorted(chosen.tolist())]
+        made = sorted((form, template) for template in templates for form in forms(template))
+        chosen = sorted(rng.permutation(len(made))[:MOST_FORMS].tolist())
+        found += [Question(made[i][0], _TOPICS.get(topic, topic), made[i][1]) for i in chosen]
     return found
 
 
@@ -130,12 +143,14 @@ def read_with(reader: IntentReader) -> Callable[[str], str]:
 
 
 def cross_validated(questions: Sequence[Question], decay: float, seed: int = 0) -> tuple[float, float]:
-    """(accuracy, mean log loss in nats) on fifths that were left out."""
-    order = np.random.default_rng(seed).permutation(len(questions))
+    """(accuracy, mean log loss in nats) on fifths of the lines that were left out, each line with all of its forms."""
+    lines = sorted({q.line or q.text for q in questions})
+    order = np.random.default_rng(seed).permutation(len(lines))
+    fold = {lines[i]: j % FOLDS for j, i in enumerate(order)}
     right, losses = [], []
     for k in range(FOLDS):
-        reader = fit([questions[i] for j, i in enumerate(order) if j % FOLDS != k], decay)
-        for question in (questions[i] for j, i in enumerate(order) if j % FOLDS == k):
+        reader = fit([q for q in questions if fold[q.line or q.text] != k], decay)
+        for question in (q for q in questions if fold[q.line or q.text] == k):
             found = probabilities_of(reader, question.text)
             right.append(max(found, key=lambda n: found[n]) == question.intent)
             losses.append(-np.log(max(found.get(question.intent, 0.0), 1e-9)))
@@ -167,7 +182,9 @@ def misread(questions: Sequence[Question]) -> dict[str, list[str]]:
 
 def main(
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: the embedded one.")] = None,
-    bank: Annotated[Path, typer.Option(help="Questions with their intents.")] = BANK,
+    bank: Annotated[
+        Path, typer.Option(help='Questions with their intents; "{which|what} part" offers choices.')
+    ] = BANK,
     test: Annotated[Path | None, typer.Option(help="Only read these questions with the embedded reader.")] = None,
 ) -> None:
     """Fit the reader of questions, or test it."""
@@ -182,7 +199,7 @@ def main(
             count = sum(map(len, wrong.values()))
             typer.echo(f"{len(questions) - count} of {len(questions)} read rightly")
             return
-        questions = [*read_questions(bank), *grammar_questions()]
+        questions = [*bank_questions(bank), *grammar_questions()]
         scores = {decay: cross_validated(questions, decay) for decay in DECAYS}
         for decay, (right, lost) in scores.items():
             typer.echo(f"decay {decay}: on fifths left out {100 * right:.1f} % read rightly, log loss {lost:.3f}")

@@ -48,7 +48,8 @@ _JOINABLE = frozenset(
     )
 )
 _MOST_ALSO, _ORDER = 2, 6.0
-_UNSURE, _FIRM, _CLEAR = 0.15, 0.5, 0.5  # probabilities: below the first a question is called unclear
+# probabilities; below the first a question is called unclear
+_UNSURE, _CLEAR, _FIRM, _VERY_FIRM = 0.15, 0.4, 0.5, 0.8
 
 _ROW = {"upper": 0, "top": 0, "above": 0, "middle": 1, "mid": 1, "central": 1, "lower": 2, "bottom": 2}
 _COLUMN = {"left": 0, "centre": 1, "center": 1, "middle": 1, "right": 2}
@@ -101,7 +102,8 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
     intent, probability = _read(text)
     about = bool(has_region or region_ids or box or place)
-    firm = intent in ("injection", "pressure", "leading") and probability >= _FIRM
+    # "In the upper right?" ends like "It is real, right?": beside a place such a reading has to be surer.
+    firm = intent in ("injection", "pressure", "leading") and probability >= (_VERY_FIRM if place else _FIRM)
     if about and not firm and intent != "compare":
         chosen = bool(has_region or region_ids or box)
         if (
@@ -111,7 +113,8 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
         ):
             intent = "tool"
         elif (
-            intent in ("detect", "locate", "unclear", "off_topic", "help", "instruments", "thanks")
+            intent
+            in ("detect", "locate", "unclear", "off_topic", "help", "instruments", "thanks", "leading", "pressure")
             or probability < _FIRM
             or (chosen and intent in ("explain", "show") and has_region)
             or (place and intent in ("show", "explain"))
