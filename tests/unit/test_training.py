@@ -309,7 +309,7 @@ def test_settings_name_every_wrong_key_and_take_overrides(tmp_path):
         load_training_config(path, ("max_steps",))
 
 
-@pytest.mark.parametrize("name", ["alignment", "expert", "expert_confidence"])
+@pytest.mark.parametrize("name", ["alignment", "expert", "expert_further", "expert_confidence"])
 def test_the_shipped_configurations_are_valid(name):
     config = load_training_config(Path("configs/training") / f"{name}.yaml")
     assert config.max_steps >= sum(p.steps for p in config.phases[:-1])
