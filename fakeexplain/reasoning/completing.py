@@ -117,4 +117,6 @@ def _instruments(answers: PlainAnswers, text: str) -> bool:
 
 def _size(answers: PlainAnswers, text: str) -> bool:
     facts = answers.request.examination.source
+    if re.search(r"\bcovers\b", text):  # "How large?" was taken for a question about a region
+        return True
     return str(facts.width) in text and str(facts.height) in text
