@@ -113,6 +113,14 @@ def heard(text, exam=None, **more):
     return Heard(given, exam, more.pop("evidence", exam.evidence), **more)
 
 
+def test_the_files_own_facts_are_no_inventions_and_other_figures_are():
+    exam = examination()
+    facts = exam.source
+    told = f"The file is {facts.format} of {facts.width} x {facts.height} pixels and {{}} bytes."
+    assert reading.inventions(told.format(facts.size_bytes), known(exam), exam) == []
+    assert reading.inventions(told.format(facts.size_bytes + 1), known(exam), exam) != []
+
+
 # The hundred questions.
 
 

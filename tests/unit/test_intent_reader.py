@@ -94,6 +94,16 @@ def test_questions_of_the_benchmark_are_read_as_often_as_measured() -> None:
     assert both > patterns + 0.1
 
 
+def test_strangers_questions_are_read_as_often_as_measured() -> None:
+    """Written from a description of the intents alone, by somebody who saw neither the bank nor the patterns."""
+    questions = read_questions(Path(__file__).with_name("intent_strangers.jsonl"))
+    assert not {q.text.lower() for q in questions} & {q.text.lower() for q in bank_questions(BANK)}
+    count = len(questions)
+    assert count == 287
+    wrong = sum(map(len, misread(questions).values()))
+    assert count - wrong >= 255  # 261 when it was measured, once
+
+
 def test_the_bank_holds_no_question_of_the_benchmark_and_none_with_two_intents() -> None:
     bank = bank_questions(BANK)
     texts = {q.text.lower() for q in bank}

@@ -169,7 +169,8 @@ def _inventions(sentence: str, known: core.Known, examination: Examination) -> I
     yield from core.place_problems(text, core.places_of(cited, regions, known))
     yield from core.box_problems(text, {known.boxes[i] for i in regions if i in known.boxes})
     figures = core.figures_of(cited, regions, known)
-    figures.plain += [float(examination.source.width), float(examination.source.height)]
+    facts = examination.source
+    figures.plain += [float(facts.width), float(facts.height), float(facts.size_bytes)]
     yield from core.figure_problems(core.BOX.sub(core.GAP, text), cited, figures, verdict)
 
 
