@@ -47,6 +47,21 @@ _JOINABLE = frozenset(
         "dimensions",
     )
 )
+# Beside a region, a box or a place these ask for what is known of it.
+_OF_A_REGION = frozenset(
+    (
+        "detect",
+        "locate",
+        "dimensions",
+        "unclear",
+        "off_topic",
+        "help",
+        "instruments",
+        "thanks",
+        "leading",
+        "pressure",
+    )
+)
 _MOST_ALSO, _ORDER = 2, 6.0
 # probabilities; below the first a question is called unclear
 _UNSURE, _CLEAR, _FIRM, _VERY_FIRM = 0.15, 0.4, 0.5, 0.8
@@ -113,8 +128,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
         ):
             intent = "tool"
         elif (
-            intent
-            in ("detect", "locate", "unclear", "off_topic", "help", "instruments", "thanks", "leading", "pressure")
+            intent in _OF_A_REGION
             or probability < _FIRM
             or (chosen and intent in ("explain", "show") and has_region)
             or (place and intent in ("show", "explain"))

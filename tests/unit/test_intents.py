@@ -34,6 +34,13 @@ def test_ids_and_other_forms_of_a_word_are_not_taken_for_slips() -> None:
     assert normal("was it copeid") == "was it copied"
 
 
+def test_the_size_of_a_region_is_not_that_of_the_file() -> None:
+    assert understand("How big is R1?").intent == "region"
+    assert understand("And how large is that?", has_region=True).intent == "region"
+    assert understand("How big is the altered area?").intent == "locate"
+    assert understand("How big is the picture?").intent == "dimensions"
+
+
 def test_several_questions_are_taken_apart_but_pressure_stays_pressure() -> None:
     assert parts("Where is it? And why do you think so?") == ["Where is it?", "And why do you think so?"]
     asked = understand("Where is it, and how sure are you?")
