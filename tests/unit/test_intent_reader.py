@@ -95,7 +95,7 @@ def test_questions_of_the_benchmark_are_read_as_often_as_measured() -> None:
 
 
 def test_strangers_questions_are_read_as_often_as_measured() -> None:
-    """Written from a description of the intents alone, by somebody who saw neither the bank nor the patterns."""
+    """written from a description of the intents alone, by a writer who saw neither the bank nor the patterns."""
     questions = read_questions(Path(__file__).with_name("intent_strangers.jsonl"))
     assert not {q.text.lower() for q in questions} & {q.text.lower() for q in bank_questions(BANK)}
     count = len(questions)
