@@ -101,6 +101,9 @@ def verdict_problems(sentence: str, cited: Sequence[Evidence], verdict: Verdict)
     if says - {verdict.label}:
         yield f"says {sorted(says)}, the verdict is {verdict.label}"
     quiet = bool(QUIET.search(sentence))
+    # The verdict's own reason (why a picture cannot be judged) is no finding, whichever instruments it cites.
+    reason = quote(verdict.reason).rstrip(". ")
+    grounds = bool(_GROUND.search(sentence)) or (len(reason) > 3 and reason.lower() in sentence.lower())
     for item in cited:
         if item.kind != "detection":
             continue
@@ -108,7 +111,7 @@ def verdict_problems(sentence: str, cited: Sequence[Evidence], verdict: Verdict)
         if quiet and passed and item.id in verdict.deciding_ids:
             yield f"{item.id} passed its threshold but is called quiet"
         # Sentences that speak of all tests together may cite any of them.
-        if not passed and not quiet and says != {verdict.label} and not _GROUND.search(sentence):
+        if not passed and not quiet and says != {verdict.label} and not grounds:
             yield f"{item.id} did not pass its threshold but is told as a finding"
 
 

@@ -121,6 +121,19 @@ def test_the_files_own_facts_are_no_inventions_and_other_figures_are():
     assert reading.inventions(told.format(facts.size_bytes + 1), known(exam), exam) != []
 
 
+def test_why_a_picture_cannot_be_judged_is_no_finding_of_the_instruments_it_cites():
+    exam = examination()
+    quiet = next(e for e in exam.evidence if e.kind == "detection")
+    quiet = quiet.model_copy(update={"nfa": 50.0, "log10_nfa": 1.7})
+    reason = "The picture cannot be judged: 100 % of the picture has no texture at all, so there is nothing to compare."
+    verdict = exam.verdict.model_copy(update={"label": "inconclusive", "reason": reason, "deciding_ids": ()})
+    exam = exam.model_copy(update={"verdict": verdict, "evidence": (quiet,)})
+    told = f"{reason.rstrip('.')} [{quiet.id}]."
+    assert reading.inventions(told, known(exam), exam) == []
+    other = f"A part of the sky shows a trace [{quiet.id}]."
+    assert reading.inventions(other, known(exam), exam) != []
+
+
 # The hundred questions.
 
 
