@@ -2,15 +2,15 @@
 
 Learns from questions with their intents (data_tools/instructions/question_bank.jsonl, and the forms of the grammar that
 writes training dialogues): multinomial logistic regression over words, pairs, pieces of words and the hand-written
-patterns, each intent weighing the same. `--test FILE` reads further questions with the reader and says how many of
-their intents it finds, beside the patterns alone; nothing is learned from them.
+patterns, each intent weighing the same. `--test FILE` reads further questions as they are read in use and says
+which are taken for something else; nothing is learned from them.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from data_tools.instructions.grammar import forms
 from data_tools.instructions.questions import QUESTIONS
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
-from fakeexplain.reasoning.intent_reader import FILE, IntentReader, features, folder
+from fakeexplain.reasoning.intent_reader import FILE, IntentReader, embedded_folder, features
 from fakeexplain.reasoning.intent_speech import normal
 from fakeexplain.reasoning.intents import pattern_scores, understand
 
@@ -121,25 +121,10 @@ def fit(questions: Sequence[Question], decay: float) -> IntentReader:
     return IntentReader(names, weights.detach().numpy(), bias.detach().numpy())
 
 
-def accuracy(questions: Sequence[Question], read: Callable[[str], str]) -> float:
-    """Share of the questions whose intent `read` finds."""
-    return float(np.mean([read(q.text) == q.intent for q in questions]))
-
-
 def probabilities_of(reader: IntentReader, question: str) -> dict[str, float]:
     """By intent, of a question as somebody typed it."""
     text = normal(question)
     return reader.probabilities(text, pattern_scores(text))
-
-
-def read_with(reader: IntentReader) -> Callable[[str], str]:
-    """The likeliest intent of a question by a reader alone."""
-
-    def read(question: str) -> str:
-        found = probabilities_of(reader, question)
-        return max(found, key=lambda n: found[n])
-
-    return read
 
 
 def cross_validated(questions: Sequence[Question], decay: float, seed: int = 0) -> tuple[float, float]:
@@ -204,11 +189,11 @@ def main(
         for decay, (right, lost) in scores.items():
             typer.echo(f"decay {decay}: on fifths left out {100 * right:.1f} % read rightly, log loss {lost:.3f}")
         reader = fit(questions, min(scores, key=lambda d: scores[d][1]))
-        save(reader, out or folder())
+        save(reader, out or embedded_folder())
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"{len(questions)} questions, {len(reader.names)} intents -> {(out or folder()) / FILE}")
+    typer.echo(f"{len(questions)} questions, {len(reader.names)} intents -> {(out or embedded_folder()) / FILE}")
 
 
 if __name__ == "__main__":

@@ -102,8 +102,7 @@ def verdict_problems(sentence: str, cited: Sequence[Evidence], verdict: Verdict)
         yield f"says {sorted(says)}, the verdict is {verdict.label}"
     quiet = bool(QUIET.search(sentence))
     # The verdict's own reason (why a picture cannot be judged) is no finding, whichever instruments it cites.
-    reason = quote(verdict.reason).rstrip(". ")
-    grounds = bool(_GROUND.search(sentence)) or (len(reason) > 3 and reason.lower() in sentence.lower())
+    grounds = bool(_GROUND.search(sentence)) or without(sentence, [verdict.reason]) != sentence
     for item in cited:
         if item.kind != "detection":
             continue

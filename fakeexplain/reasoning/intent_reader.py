@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,9 +28,9 @@ _HEAVIEST = 8.0  # a pattern's sum above it says no more
 _GROUPS = ("words", "pairs", "pieces")
 
 
-def folder() -> Path:
+def embedded_folder() -> Path:
     """Where the weights lie."""
-    return Path(__file__).resolve().parent.parent / "weights" / "questions"
+    return Path(str(resources.files("fakeexplain").joinpath("weights", "questions")))
 
 
 def buckets_of(text: str) -> dict[str, np.ndarray]:
@@ -118,4 +119,4 @@ def load_reader(path: Path) -> IntentReader:
 @cache
 def embedded_reader() -> IntentReader:
     """The reader that comes with the library."""
-    return load_reader(folder() / FILE)
+    return load_reader(embedded_folder() / FILE)

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from fakeexplain import answering
 from fakeexplain.answering import MAX_CALLS
 from fakeexplain.conversation import Conversation
 from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
+from fakeexplain.reasoning.intents import Asked
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, AnswerSentence, ToolCall
 from tests.pictures import copy_move, encode, photograph
@@ -113,6 +115,15 @@ def test_true_sentences_of_a_writer_stay_its_own(examiner: Examiner) -> None:
     assert {s.written_by for s in answer.sentences} == {"model"}
     assert [s.finding for s in answer.sentences] == ["supported"] * 3 + ["no_claim"]
     assert answer.struck == 0
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_an_answer_is_completed_only_where_the_question_was_read_with_certainty(
+    examiner: Examiner, monkeypatch: pytest.MonkeyPatch, certain: bool
+) -> None:
+    monkeypatch.setattr(answering, "understand", lambda *_, **__: Asked("confidence", certain=certain))
+    answer = Conversation(examiner, FORGED, writer=Says("It covers 2.8 % of the image [E1].")).ask("How sure are you?")
+    assert any(s.written_by == "rule" for s in answer.sentences) is certain
 
 
 def test_a_refused_sentence_gets_one_more_chance_with_the_reason(examiner: Examiner) -> None:

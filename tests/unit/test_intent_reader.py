@@ -10,10 +10,17 @@ from safetensors.numpy import save_file
 
 from fakeexplain.errors import SettingsError
 from fakeexplain.evaluation.faithfulness.facts import question_forms
-from fakeexplain.reasoning.intent_reader import BUCKETS, buckets_of, embedded_reader, features, load_reader
+from fakeexplain.reasoning.intent_reader import (
+    BUCKETS,
+    IntentReader,
+    buckets_of,
+    embedded_reader,
+    features,
+    load_reader,
+)
 from fakeexplain.reasoning.intent_speech import normal
 from fakeexplain.reasoning.intents import INTENTS, pattern_scores, understand
-from training.intents import BANK, Question, accuracy, bank_questions, fit, misread, read_questions, read_with, save
+from training.intents import BANK, Question, bank_questions, fit, misread, probabilities_of, read_questions, save
 
 NONE = dict.fromkeys(INTENTS, 0.0)
 
@@ -45,10 +52,15 @@ def test_a_reader_learns_what_it_is_shown_and_is_kept_in_a_file(tmp_path: Path) 
     save(reader, tmp_path)
     again = load_reader(tmp_path / "reader.safetensors")
     for kept in (reader, again):
-        read = read_with(kept)
-        assert (read("is the tree fake"), read("which camera made the tree")) == ("detect", "file")
+        assert _likeliest(kept, "is the tree fake") == "detect"
+        assert _likeliest(kept, "which camera made the tree") == "file"
     swapped = [Question(q.text, "file" if q.intent == "detect" else "detect") for q in shown]
-    assert read_with(fit(swapped, 1e-3))("is the tree fake") == "file"
+    assert _likeliest(fit(swapped, 1e-3), "is the tree fake") == "file"
+
+
+def _likeliest(reader: IntentReader, question: str) -> str:
+    found = probabilities_of(reader, question)
+    return max(found, key=lambda n: found[n])
 
 
 def test_files_that_are_no_reader_are_told(tmp_path: Path) -> None:
@@ -90,7 +102,10 @@ def test_questions_of_the_benchmark_are_read_as_often_as_measured() -> None:
         best = max(scores, key=lambda n: scores[n])
         return best if scores[best] > 0 else "unclear"
 
-    both, patterns = accuracy(questions, lambda q: understand(q).intent), accuracy(questions, by_patterns)
+    both, patterns = (
+        float(np.mean([read(q.text) == q.intent for q in questions]))
+        for read in (lambda q: understand(q).intent, by_patterns)
+    )
     assert both > patterns + 0.1
 
 
