@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from data_tools.schema import IMAGE_TOKEN, InlineMask, Message, Record, TurnRegion, read_mask
-from fakeexplain.imaging.regions import mask_of_box, region_of_mask
+from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.reasoning import prompting
-from fakeexplain.records import Verdict
+from fakeexplain.reasoning.intents import understand
+from fakeexplain.records import Evidence, Region, Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 2  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 3  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -107,8 +108,12 @@ def _examined(row: Row, verdict: Verdict) -> Iterator[Dialogue]:
     known = [e for e in record.evidence if e.id not in brought]
     history: list[tuple[str, str]] = []
     current: _Open | None = None
+    chosen: dict[str, np.ndarray] = {}
     for question, turns in _exchanges(record.dialogue):
-        asked, mask = _question(question, row)
+        region, mask = _region_of(question, row, known, chosen)
+        asked = prompting.question_text(_bare(question.content), region, known, verdict)
+        if region is not None and mask is not None:
+            chosen[region.id] = mask
         prompt = prompting.dialogue_messages(prompting.record_lines(verdict, known), [*history, ("user", asked)])
         if current is None or prompt[:-1] != current.messages:
             if current is not None:
@@ -116,14 +121,14 @@ def _examined(row: Row, verdict: Verdict) -> Iterator[Dialogue]:
             current = _Open(prompt, repeated=len(history) // 2)
         else:
             current.messages.append(prompt[-1])
-        if mask is not None and question.region is not None:
-            current.regions[question.region.id] = mask
+        if region is not None and mask is not None:
+            current.regions[region.id] = mask
         for turn in turns:
             current.messages.append({"role": turn.role, "content": _said(turn, record)})
             if turn.role == "assistant":
                 current.targets += _targets(turn.content, _mask_of(turn.region, row))
         known += [e for e in record.evidence if e.id in {i for t in turns if t.role == "tool" for i in t.evidence_ids}]
-        history += [("user", _bare(question.content)), ("assistant", _bare(turns[-1].content))]
+        history += [("user", prompting.question_text(_bare(question.content))), ("assistant", _bare(turns[-1].content))]
     if current is not None:
         yield current.close()
 
@@ -145,12 +150,18 @@ def _bare(content: str) -> str:
     return prompting.without_marks(content.replace(IMAGE_TOKEN, "").strip())
 
 
-def _question(turn: Message, row: Row) -> tuple[str, np.ndarray | None]:
-    """(the question with the line of its region, if it has one; bool HxW of the region)."""
-    text, mask = _bare(turn.content), _mask_of(turn.region, row)
-    if mask is None or turn.region is None or not turn.region.id:
-        return text, None
-    return f"{text}\n{prompting.region_line(region_of_mask(mask, turn.region.id))}", mask
+def _region_of(
+    turn: Message, row: Row, known: list[Evidence], chosen: dict[str, np.ndarray]
+) -> tuple[Region | None, np.ndarray | None]:
+    """The region that a conversation would take a question to be about, and its mask: given with it, or named in it."""
+    mask = _mask_of(turn.region, row)
+    if mask is not None and turn.region is not None and turn.region.id:
+        return region_of_mask(mask, turn.region.id), mask
+    named = understand(_bare(turn.content)).region_ids[:1]
+    for region in (r for e in known for r in (e.region, e.partner) if r is not None):
+        if region.id in named:
+            return region, decode_mask(region.mask)
+    return next(((region_of_mask(m, i), m) for i, m in chosen.items() if i in named), (None, None))
 
 
 def _said(turn: Message, record: Record) -> str:

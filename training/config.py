@@ -75,6 +75,8 @@ class DialogueConfig(BaseModel):
         text: plain text files, or folders of *.txt; task `language` only.
         text_share: share of the groups of samples that are plain text.
         prompt_weight: weight of a token that the assistant reads against one that it writes; task `language` only.
+        share_prompts: dialogues about one picture share a sequence, in which their common lines are read once; task
+            `language` only (`training.shared_prompts`).
         held_out: share of the photographs, with everything made from them, that only validation sees.
         maps: folder that `python -m training.expert_maps` wrote.
         predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
@@ -92,6 +94,7 @@ class DialogueConfig(BaseModel):
     text: tuple[Path, ...] = ()
     text_share: float = Field(default=0.2, ge=0, le=1)
     prompt_weight: float = Field(default=0.2, ge=0, le=1)
+    share_prompts: bool = False
     held_out: float = Field(default=0.05, gt=0, lt=1)
     maps: Path | None = None
     predicted_share: float = Field(default=0.75, ge=0, le=1)
@@ -112,6 +115,7 @@ class TrainingConfig(BaseModel):
         language: sizes of the language model; task `language` only.
         data: dialogues; tasks `language` and `assistant_*`.
         language_model_path: folder or name of the language model, in place of the model file's; tasks `assistant_*`.
+            Task `language` goes on from one of the same sizes.
         expert: folder of the expert's weights, whose vision tower the assistant takes over; tasks `assistant_*`.
         quantization: of the language model by bitsandbytes; tasks `assistant_*`.
         gradient_checkpointing: of the language model: less memory, a third more time; tasks `assistant_*`.

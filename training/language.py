@@ -23,8 +23,9 @@ from training.assistant_tokenizer import load_tokenizer
 from training.chunked_loss import chunked_cross_entropy
 from training.config import LanguageConfig, TrainingConfig
 from training.data import Batch
-from training.language_data import ROUND, LanguageDataset, Tokens, padded, prepare, sequence
+from training.language_data import ROUND, LanguageDataset, Tokens, padded, prepare, sequence, text_sample
 from training.losses import Loss
+from training.shared_prompts import PADDING, places
 
 EVAL_BATCH = 8
 
@@ -51,12 +52,18 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.language_model = language_model
 
-    def forward(self, input_ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, weights: Tensor, branches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """int64 B,T and float B,T -> weighted sum of the losses, losses of the weighted tokens, their weights.
 
         Padding stands behind, where a causal model's earlier tokens do not see it.
+
+        Args:
+            branches: int64 B,T, see `shared_prompts`.
         """
-        hidden = self.language_model.model(input_ids=input_ids, use_cache=False).last_hidden_state  # type: ignore
+        positions, visible = places(branches) if bool((branches > 0).any()) else (None, None)
+        hidden = self.language_model.model(  # type: ignore[operator]
+            input_ids=input_ids, position_ids=positions, attention_mask=visible, use_cache=False
+        ).last_hidden_state
         wanted = weights[:, 1:] > 0
         counted = weights[:, 1:][wanted]
         device = hidden.device.type
@@ -66,6 +73,25 @@ class LanguageModel(nn.Module):
             hidden[:, :-1][wanted].float(), output.weight, input_ids[:, 1:][wanted], counted, dtype
         )
         return total, values, counted
+
+
+def _begun(folder: str, wanted: Any) -> nn.Module:
+    """A language model of these sizes that was trained before, float32.
+
+    Raises:
+        SettingsError: it cannot be read, or has other sizes or another vocabulary.
+    """
+    from transformers import LlamaForCausalLM
+
+    try:
+        model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"language_model_path {folder}: cannot be loaded ({error})") from None
+    sizes = (*LanguageConfig.model_fields, "vocab_size")
+    if other := [n for n in sizes if n != "rope_theta" and getattr(model.config, n) != getattr(wanted, n)]:
+        differ = ", ".join(f"{n} {getattr(model.config, n)}, wanted {getattr(wanted, n)}" for n in other)
+        raise SettingsError(f"language_model_path {folder}: {differ}; mend `language` or `tokenizer`")
+    return model.train()
 
 
 class _Saved:
@@ -100,15 +126,16 @@ class LanguageTask:
         llama = llama_config(config.language, self.tokenizer)
         self.model_config = _Saved(llama)
         torch.manual_seed(config.seed)
-        self.model: nn.Module = LanguageModel(LlamaForCausalLM(llama))
-        self._sets = prepare(config.data, self.tokenizer, config.output_dir / "cache")
+        path = config.language_model_path
+        self.model: nn.Module = LanguageModel(LlamaForCausalLM(llama) if path is None else _begun(path, llama))
+        self._sets = prepare(config.data, self.tokenizer, config.output_dir / "cache", longest)
 
     def dataset(self, phase: int, size: int) -> Dataset[Batch]:
         seed = 1000 * self.config.seed + phase
         return LanguageDataset(self._sets, size, self._data, self.tokenizer.pad_token_id, seed)
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
-        total, _, weights = model(batch["input_ids"], batch["weights"])
+        total, _, weights = model(batch["input_ids"], batch["weights"], batch["branches"])
         return {"tokens": Loss(total, weights.sum())}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], float]:
@@ -119,7 +146,7 @@ class LanguageTask:
         if len(text.ids) > 1:
             starts = range(0, min(len(text.ids) - 1, self.config.eval_samples * size), size)
             windows = [np.asarray(text.ids[s : s + size]) for s in starts]
-            samples = [padded(w, np.ones(len(w), np.float32), size, self.tokenizer.pad_token_id) for w in windows]
+            samples = [text_sample(w, size, self.tokenizer.pad_token_id) for w in windows]
             figures["text_perplexity"] = self._perplexity(model, samples)
         if len(dialogues.lengths):
             for name, own in (("answer", True), ("prompt", False)):
@@ -134,9 +161,9 @@ class LanguageTask:
         numbers = np.unique(np.linspace(0, count - 1, min(self.config.eval_samples, count)).astype(int))
         samples = []
         for number in sorted(numbers.tolist(), key=lambda n: int(dialogues.lengths[n])):
-            ids, weights = sequence(dialogues, number, size, 0.0)
+            ids, weights, branches = sequence(dialogues, number, size, 0.0)
             weights = weights if answers else 1.0 - weights
-            samples.append(padded(ids, weights, -(-len(ids) // ROUND) * ROUND, self.tokenizer.pad_token_id))
+            samples.append(padded(ids, weights, branches, -(-len(ids) // ROUND) * ROUND, self.tokenizer.pad_token_id))
         return samples
 
     def _perplexity(self, model: nn.Module, samples: list[Batch]) -> float:
@@ -147,14 +174,16 @@ class LanguageTask:
             longest = max(len(s["input_ids"]) for s in part)
             ids = torch.full((len(part), longest), self.tokenizer.pad_token_id)
             weights = torch.zeros(len(part), longest)
+            alone = torch.full_like(ids, PADDING)
             for row, sample in enumerate(part):
                 ids[row, : len(sample["input_ids"])] = sample["input_ids"]
                 weights[row, : len(sample["weights"])] = sample["weights"]
+                alone[row, : len(sample["branches"])] = sample["branches"]
             with (
                 torch.no_grad(),
                 torch.autocast(device.type, torch.bfloat16, self.config.mixed_precision == "bf16"),
             ):
-                loss, _, counted = model(ids.to(device), weights.to(device))
+                loss, _, counted = model(ids.to(device), weights.to(device), alone.to(device))
             total, count = total + float(loss), count + float(counted.sum())
         return float(np.exp(min(total / max(count, 1.0), 50.0)))
 

@@ -26,7 +26,10 @@ from training.assistant_tokenizer import read_texts
 from training.config import DialogueConfig
 from training.data import Batch
 from training.length_groups import LengthGroups
+from training.shared_prompts import PADDING, beginnings, pack
 
+TOKENS_VERSION = 2  # raise it whenever sequences change
+_PARTS = ("ids", "answers", "branches", "starts")
 ROUND = 16  # lengths are rounded up to a multiple: fewer shapes, and whole vector registers
 
 
@@ -36,11 +39,13 @@ class Tokens:
 
     Attributes:
         ids: uint16 or int32 N. answers: uint8 N, 1 where the assistant writes the token.
+        branches: uint8 N, see `shared_prompts`; 0 in a sequence that is one dialogue or text.
         starts: int64 number of sequences + 1, where each begins; the last entry is N.
     """
 
     ids: np.ndarray
     answers: np.ndarray
+    branches: np.ndarray
     starts: np.ndarray
 
     @property
@@ -48,11 +53,11 @@ class Tokens:
         return np.diff(self.starts)
 
     def save(self, folder: Path) -> None:
-        """Three .npy files in a folder that appears whole or not at all. Raises OutputError."""
+        """One .npy file each in a folder that appears whole or not at all. Raises OutputError."""
         partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            for name in ("ids", "answers", "starts"):
+            for name in _PARTS:
                 np.save(partial / f"{name}.npy", getattr(self, name))
             if not folder.exists():
                 partial.rename(folder)
@@ -64,26 +69,26 @@ class Tokens:
     @classmethod
     def load(cls, folder: Path) -> Tokens:
         """What `save` wrote, memory-mapped."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "answers", "starts")))
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _PARTS))
 
     @classmethod
-    def of(cls, sequences: Iterable[tuple[list[int], list[int]]], vocabulary: int) -> Tokens:
-        """From (ids, 1 where an answer) pairs."""
-        kind: Any = np.uint16 if vocabulary <= 65536 else np.int32
-        ids: list[np.ndarray] = []
-        answers: list[np.ndarray] = []
-        for sequence, flags in sequences:
-            ids.append(np.asarray(sequence, kind))
-            answers.append(np.asarray(flags, np.uint8))
-        starts = np.concatenate([[0], np.cumsum([len(s) for s in ids], dtype=np.int64)]).astype(np.int64)
-        if not ids:
-            return cls(np.zeros(0, kind), np.zeros(0, np.uint8), starts)
-        return cls(np.concatenate(ids), np.concatenate(answers), starts)
+    def of(cls, sequences: Iterable[tuple[list[int], list[int], list[int]]], vocabulary: int) -> Tokens:
+        """From (ids, 1 where an answer, branches)."""
+        kinds: tuple[Any, ...] = (np.uint16 if vocabulary <= 65536 else np.int32, np.uint8, np.uint8)
+        parts: tuple[list[np.ndarray], ...] = ([], [], [])
+        for sequence in sequences:
+            for part, values, kind in zip(parts, sequence, kinds, strict=True):
+                part.append(np.asarray(values, kind))
+        starts = np.concatenate([[0], np.cumsum([len(s) for s in parts[0]], dtype=np.int64)]).astype(np.int64)
+        ids, answers, branches = (
+            np.concatenate([np.zeros(0, kind), *part]) for part, kind in zip(parts, kinds, strict=True)
+        )
+        return cls(ids, answers, branches, starts)
 
 
 @dataclass(frozen=True)
 class LanguageSets:
-    """Text (one sequence) and dialogues, each for training and held out."""
+    """Text (one sequence) and dialogues, each for training and held out; held-out dialogues stand alone."""
 
     text: Tokens
     held_out_text: Tokens
@@ -91,8 +96,11 @@ class LanguageSets:
     held_out_dialogues: Tokens
 
 
-def prepare(data: DialogueConfig, tokenizer: Any, cache: Path) -> LanguageSets:
+def prepare(data: DialogueConfig, tokenizer: Any, cache: Path, size: int) -> LanguageSets:
     """Tokens of all texts and dialogues, from `cache` where nothing has changed.
+
+    Args:
+        size: most tokens of a sequence in which dialogues share what is common.
 
     Raises:
         SettingsError, SourceError: nothing to learn from, or something in it cannot be read.
@@ -101,20 +109,21 @@ def prepare(data: DialogueConfig, tokenizer: Any, cache: Path) -> LanguageSets:
         raise SettingsError("data: neither text nor sources; wanted at least one of them")
     rows = open_records(data.sources, cache=cache, images=data.images) if data.sources else None
     names = ("text", "held_out_text", "dialogues", "held_out_dialogues")
-    folder = cache / f"tokens-{_state(data, tokenizer, rows)}"
+    folder = cache / f"tokens-{_state(data, tokenizer, rows, size)}"
     if not all((folder / name).is_dir() for name in names):
-        made = dict(zip(names, (*_text(data, tokenizer), *_dialogues(data, tokenizer, rows)), strict=True))
+        made = dict(zip(names, (*_text(data, tokenizer), *_dialogues(data, tokenizer, rows, size)), strict=True))
         for name, tokens in made.items():
             tokens.save(folder / name)
     return LanguageSets(*(Tokens.load(folder / name) for name in names))
 
 
-def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None) -> str:
+def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size: int) -> str:
     """A digest of everything that changes the tokens."""
     files = [f for p in data.text for f in (sorted(p.glob("*.txt")) if p.is_dir() else [p])]
     found = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
     vocabulary = tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)
-    told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION]
+    told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION, TOKENS_VERSION]
+    told += [size if data.share_prompts else 0]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -137,20 +146,20 @@ def _text(data: DialogueConfig, tokenizer: Any) -> tuple[Tokens, Tokens]:
     start = tokenizer.convert_tokens_to_ids(START)
     size = len(tokenizer)
     parts = [[start, *ids[:cut]], [start, *ids[cut:]]] if ids else [[], []]
-    one, two = (Tokens.of([(part, [0] * len(part))] if part else [], size) for part in parts)
+    one, two = (Tokens.of([(part, [0] * len(part), [0] * len(part))] if part else [], size) for part in parts)
     return one, two
 
 
-def _dialogues(data: DialogueConfig, tokenizer: Any, rows: RowTable | None) -> tuple[Tokens, Tokens]:
+def _dialogues(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size: int) -> tuple[Tokens, Tokens]:
     if rows is None:
         return Tokens.of([], 1), Tokens.of([], 1)
     trained, held_out = rows.held_out(data.held_out)
 
-    def made(numbers: list[int]) -> Tokens:
+    def made(numbers: list[int], size: int) -> Tokens:
         dialogues: Iterable[Dialogue] = (d for n in numbers for d in dialogues_of(rows[n]))
-        return Tokens.of((tokens_of(d, tokenizer) for d in dialogues), len(tokenizer))
+        return Tokens.of(pack((tokens_of(d, tokenizer) for d in dialogues), size), len(tokenizer))
 
-    return made(trained), made(held_out)
+    return made(trained, size if data.share_prompts else 0), made(held_out, 0)
 
 
 class LanguageDataset(Dataset[Batch]):
@@ -177,31 +186,40 @@ class LanguageDataset(Dataset[Batch]):
         self._documents = LengthGroups(documents, data.group, seed + 1) if len(documents) else None
 
     def __getitem__(self, index: int) -> Batch:
-        """input_ids int64 T, weights float32 T (0 for padding and the first token), T the same within a group."""
+        """input_ids, branches int64 T, weights float32 T (0 where nothing is to be foreseen), T the same in a group."""
         group, slot = divmod(index, self._data.group)
         before = int(group * self._share + 1e-9)
         if int((group + 1) * self._share + 1e-9) > before:
             assert self._windows is not None
             start = self._windows.place(before * self._data.group + slot).sample * self._size
             ids = self._sets.text.ids[start : start + self._size]
-            return padded(ids, np.ones(len(ids), np.float32), self._size, self._pad)
+            return text_sample(ids, self._size, self._pad)
         assert self._documents is not None
         place = self._documents.place((group - before) * self._data.group + slot)
-        ids, weights = sequence(self._sets.dialogues, place.sample, self._size, self._data.prompt_weight)
-        return padded(ids, weights, -(-place.longest // ROUND) * ROUND, self._pad)
+        found = sequence(self._sets.dialogues, place.sample, self._size, self._data.prompt_weight)
+        return padded(*found, -(-place.longest // ROUND) * ROUND, self._pad)
 
 
-def sequence(tokens: Tokens, number: int, size: int, prompt_weight: float) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, float32 weights) of one sequence, cut to `size`."""
+def sequence(tokens: Tokens, number: int, size: int, prompt_weight: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(ids, float32 weights, branches) of one sequence, cut to `size`."""
     part = slice(int(tokens.starts[number]), min(int(tokens.starts[number + 1]), int(tokens.starts[number]) + size))
-    return tokens.ids[part], np.where(tokens.answers[part] > 0, 1.0, prompt_weight).astype(np.float32)
+    branches = tokens.branches[part]
+    weights = np.where(tokens.answers[part] > 0, 1.0, prompt_weight).astype(np.float32)
+    return tokens.ids[part], np.where(beginnings(branches), np.float32(0), weights), branches
 
 
-def padded(ids: np.ndarray, weights: np.ndarray, length: int, pad: int) -> Batch:
+def padded(ids: np.ndarray, weights: np.ndarray, branches: np.ndarray, length: int, pad: int) -> Batch:
     """One sample as tensors of `length`."""
     input_ids = torch.full((length,), pad, dtype=torch.long)
     input_ids[: len(ids)] = torch.from_numpy(ids.astype(np.int64))
     full = torch.zeros(length)
     full[: len(ids)] = torch.from_numpy(np.array(weights))
     full[0] = 0.0
-    return {"input_ids": input_ids, "weights": full}
+    branch = torch.full((length,), PADDING, dtype=torch.long)
+    branch[: len(ids)] = torch.from_numpy(branches.astype(np.int64))
+    return {"input_ids": input_ids, "weights": full, "branches": branch}
+
+
+def text_sample(ids: np.ndarray, length: int, pad: int) -> Batch:
+    """A window of plain text, every token of which counts."""
+    return padded(ids, np.ones(len(ids), np.float32), np.zeros(len(ids), np.uint8), length, pad)

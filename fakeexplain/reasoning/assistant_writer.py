@@ -62,7 +62,9 @@ class AssistantWriter:
 
     def write(self, request: WriteRequest) -> Iterator[str]:
         import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+        from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+        from fakeexplain.reasoning.grounded_decoding import only_known
 
         # Trained without reproaches, it is confused by one: a second try draws other words instead.
         again = bool(request.feedback)
@@ -76,6 +78,7 @@ class AssistantWriter:
         # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
         tokenizer = self._processor.tokenizer
         streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=False, timeout=600.0)
+        known = only_known(tokenizer, inputs["input_ids"].shape[1], request)
         hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
         failure: list[BaseException] = []
 
@@ -88,6 +91,7 @@ class AssistantWriter:
                         max_new_tokens=self._max_new_tokens,
                         do_sample=again,
                         temperature=0.5 if again else None,
+                        logits_processor=LogitsProcessorList([known]),
                         streamer=streamer,
                         stopping_criteria=StoppingCriteriaList([Stop()]),
                     )

@@ -50,7 +50,9 @@ class LocalWriter:
 
     def write(self, request: WriteRequest) -> Iterator[str]:
         import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+        from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+        from fakeexplain.reasoning.grounded_decoding import only_known
 
         inputs = self._tokenizer(self.prompt(request), return_tensors="pt", add_special_tokens=False)
         length = inputs["input_ids"].shape[1]
@@ -60,6 +62,7 @@ class LocalWriter:
             raise WriterError(
                 f"{self.name}: the question takes {length} tokens, the model {context}; start anew or ask less"
             )
+        known = only_known(self._tokenizer, length, request)
         stopped = threading.Event()
 
         class Stop(StoppingCriteria):
@@ -78,6 +81,7 @@ class LocalWriter:
                         max_new_tokens=room,
                         do_sample=False,
                         pad_token_id=pad,
+                        logits_processor=LogitsProcessorList([known]),
                         streamer=streamer,
                         stopping_criteria=StoppingCriteriaList([Stop()]),
                     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from fakeexplain.imaging.regions import decode_mask, percent_words
+from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.intents import Asked
 from fakeexplain.reasoning.quoting import cite, instrument_words, place_of, quote, size_of
+from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import (
     describe_bare,
     expectation_words,
@@ -25,7 +26,6 @@ from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence, Region, ToolCall
 
 MOST_FINDINGS, MOST_QUIET, MOST_FACTS, MOST_OPEN = 3, 4, 6, 8
-TOUCHES = 0.01  # part of a region that has to lie in a finding for the two to touch
 TEXT = {
     "manipulated": "The examination found evidence that a part of this picture was altered",
     "no_evidence": "The examination found no evidence of a local alteration, which does not "
@@ -180,19 +180,13 @@ class PlainAnswers:
 
     def touching(self, region: Region) -> list[str]:
         """Whether a finding touches a region."""
-        mask = decode_mask(region.mask)
-        said = []
-        for item in self.findings:
-            for found in (item.region, item.partner):
-                share = (
-                    0.0 if found is None else float((decode_mask(found.mask) & mask).sum() / max(int(mask.sum()), 1))
-                )
-                if found is not None and found.id == region.id:
-                    said += [s for s in self.about(item) if s not in said]
-                elif found is not None and share >= TOUCHES:
-                    said.append(
-                        end_with(f"{percent_words(share)} of {region.id} lies inside the finding {found.id}", [item])
-                    )
+        said: list[str] = []
+        for item, found, share in touching(region, self.findings):
+            if found.id == region.id:
+                said += [s for s in self.about(item) if s not in said]
+            else:
+                part = percent_words(share)
+                said.append(end_with(f"{part} of {region.id} lies inside the finding {found.id}", [item]))
         if said:
             return said
         if self.findings:

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.quoting import box_words, quote, rate_of, value_words
+from fakeexplain.reasoning.topics import topic_line
+from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import fact_sentence, is_significant, percent_of, rate_words
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence, Examination, Region, Verdict
 
 IMAGE_MARK, MASK_MARK, REGION_MARK = "<image>", "<mask>", "<region>"
+MOST_TOUCHING = 3  # findings told of one region
 ROLES = ("system", "user", "assistant", "tool")
 INSTRUCTION = (
     "You word the findings of an examination of one photograph. The verdict is decided already and you never change "
@@ -75,9 +79,42 @@ def record_lines(verdict: Verdict, evidence: Sequence[Evidence]) -> list[str]:
     return [*verdict_lines(verdict), *(evidence_line(e, verdict) for e in evidence)]
 
 
-def region_line(region: Region) -> str:
-    """A region that somebody chose, with the mark that its tokens take the place of."""
-    return f"{region.id} {REGION_MARK} {box_words(region.box_xyxy)}, {region.words}"
+def region_line(region: Region, evidence: Sequence[Evidence] = (), verdict: Verdict | None = None) -> str:
+    """A region that somebody chose, with the mark that its tokens take the place of, and the findings that touch it.
+
+    Args:
+        evidence, verdict: of the examination; without a verdict nothing is said of findings.
+    """
+    line = f"{region.id} {REGION_MARK} {box_words(region.box_xyxy)}, {region.words}"
+    return f"{line}; {_touching(region, evidence, verdict)}" if verdict is not None else line
+
+
+def _touching(region: Region, evidence: Sequence[Evidence], verdict: Verdict) -> str:
+    deciding = verdict.deciding_ids if verdict.label == "manipulated" else ()
+    said = []
+    for item, found, share in touching(region, (e for e in evidence if e.id in deciding)):
+        part = percent_words(share).replace(" of the image", "")
+        inside = "is a finding" if found.id == region.id else f"{part} of it lies inside {found.id}"
+        said.append(f"{inside} [{item.id}]")
+    return "; ".join(said[:MOST_TOUCHING]) or "no finding touches it"
+
+
+def question_text(
+    question: str,
+    region: Region | None = None,
+    evidence: Sequence[Evidence] = (),
+    verdict: Verdict | None = None,
+    *,
+    topic: bool = True,
+) -> str:
+    """A question as it is put: its words, what the reader takes them to ask for, and the region chosen for it.
+
+    Arguments as in `region_line`; topic: whether the reader says what it takes the question to ask for.
+    """
+    text = without_marks(question)
+    hint = topic_line(text, region.id if region is not None else None) if topic else ""
+    chosen = region_line(region, evidence, verdict) if region is not None else ""
+    return "\n".join(line for line in (text, hint, chosen) if line)
 
 
 def tool_text(item: Evidence) -> str:
@@ -109,16 +146,20 @@ def dialogue_messages(lines: Sequence[str], turns: Sequence[tuple[str, str]]) ->
     return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": first}, *rest]
 
 
-def messages(request: WriteRequest) -> list[dict[str, str]]:
-    """The messages of a request, in training's own form; the last one is not the assistant's."""
+def messages(request: WriteRequest, *, topics: bool = True) -> list[dict[str, str]]:
+    """The messages of a request, in training's own form; the last one is not the assistant's.
+
+    Args:
+        topics: whether each question is followed by what it asks for (`topics`).
+    """
     fresh = {c.evidence_id for c in request.calls if c.evidence_id}
     known = [e for e in request.evidence if e.id not in fresh]
     turns: list[tuple[str, str]] = []
     for question, answer in request.history:
-        turns += [("user", without_marks(question)), ("assistant", without_marks(answer))]
-    question = without_marks(request.question)
-    if request.region_id is not None and request.region_id in request.regions:
-        question += "\n" + region_line(request.regions[request.region_id])
+        turns += [("user", question_text(question, topic=topics)), ("assistant", without_marks(answer))]
+    region = request.regions.get(request.region_id) if request.region_id is not None else None
+    verdict = request.examination.verdict
+    question = question_text(request.question, region, request.evidence, verdict, topic=topics)
     if request.feedback:
         question += f"\n{request.feedback}"
     turns.append(("user", question))
@@ -132,9 +173,12 @@ def messages(request: WriteRequest) -> list[dict[str, str]]:
 
 
 def text_messages(request: WriteRequest) -> list[dict[str, str]]:
-    """The same for a model that reads text only: no marks, and what instruments say comes as the user's turns."""
+    """The same for a model that reads text only and was not trained here.
+
+    No marks and no topics, and what instruments say comes as the user's turns.
+    """
     found = []
-    for message in messages(request):
+    for message in messages(request, topics=False):
         content = message["content"]
         for mark in (IMAGE_MARK + "\n", MASK_MARK + "\n", " " + REGION_MARK):
             content = content.replace(mark, "")

@@ -1,0 +1,101 @@
+"""A model that babbles writes no id and no figure that it was not given."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from transformers import LogitsProcessorList
+
+from fakeexplain.models.assistant_tokenizer import train_tokenizer
+from fakeexplain.reasoning.grounded_decoding import OnlyKnown
+
+TEXTS = ["The finding R1 lies 53.5 % there [E1][E12], 1,000 of 2. 0 1 2 3 4 5 6 7 8 9 E R measure noise on R3"] * 3
+IDS, FIGURES = {"E1", "E12", "R3"}, {"53.5", "8", "1,000", "0.04"}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 320)
+
+
+def allowed_after(tokenizer, text: str) -> set[str]:
+    """Single characters that may follow."""
+    written = tokenizer.encode("a prompt with R7 and 99", add_special_tokens=False)
+    start = len(written)
+    ids = torch.tensor([written + tokenizer.encode(text, add_special_tokens=False)])
+    scores = OnlyKnown(tokenizer, start, IDS, FIGURES)(ids, torch.zeros(1, len(tokenizer)))
+    return {tokenizer.decode([i]) for i in torch.isfinite(scores[0]).nonzero()[:, 0].tolist()}
+
+
+@pytest.mark.parametrize(
+    ("text", "digits", "leaves"),
+    [
+        ("so ", set("5810"), True),
+        ("so [E", {"1"}, True),  # "E" may begin a word
+        ("so [E1", {"2"}, True),
+        ("so R", {"3"}, True),
+        ("so 5", {"3"}, False),
+        ("so 53", set(), False),
+        ("so 53.", {"5"}, False),
+        ("so 53.5", set(), True),
+        ("so 8", set(), True),
+        ("so 1,00", {"0"}, False),
+        ("so 0", set(), False),
+        ("so 0.", {"0"}, False),
+    ],
+)
+def test_only_digits_that_lead_to_what_is_known(tokenizer, text, digits, leaves):
+    found = allowed_after(tokenizer, text)
+    assert {c for c in found if c.isdigit()} == digits
+    assert (" " in found) == leaves
+
+
+def test_a_point_goes_on_with_a_figure_and_ends_a_sentence(tokenizer):
+    assert "." in allowed_after(tokenizer, "so 53")
+    assert "," not in allowed_after(tokenizer, "so 53")
+    assert "." in allowed_after(tokenizer, "so 8")
+    assert {"5", "8"} <= allowed_after(tokenizer, "so 8. ")
+
+
+def test_a_random_model_writes_nothing_else(tokenizer):
+    torch.manual_seed(0)
+    digits = [tokenizer.convert_tokens_to_ids(d) for d in "0123456789"]
+    known = OnlyKnown(tokenizer, 1, IDS, FIGURES)
+    processor = LogitsProcessorList([known])
+    ids = torch.tensor([[1]])
+    for _ in range(600):
+        scores = torch.randn(1, len(tokenizer))
+        scores[0, digits] += 3  # it loves digits
+        scores[0, [tokenizer.convert_tokens_to_ids(t) for t in ("E", "R", ".")]] += 4
+        probabilities = torch.softmax(processor(ids, scores), dim=-1)
+        ids = torch.cat([ids, torch.multinomial(probabilities, 1)], dim=1)
+    text = tokenizer.decode(ids[0, 1:])
+    said = re.findall(r"(?<![A-Za-z])[ER]\d+|\d+(?:[.,]\d+)*", text)
+    assert len(said) > 40
+    assert set(said[:-1]) <= IDS | FIGURES
+
+
+def test_tokens_of_several_digits_are_read_whole():
+    class Coarse:
+        """A tokenizer whose tokens hold several digits, as GPT-2's do."""
+
+        pieces = (" ", "E", "12", "1", " 53", ".5", "99", " 8 and 53", " 8 and 99", "x", ".")
+
+        def __len__(self) -> int:
+            return len(self.pieces)
+
+        def decode(self, ids, skip_special_tokens=False) -> str:
+            return "".join(self.pieces[int(i)] for i in ids)
+
+    tokenizer = Coarse()
+    known = OnlyKnown(tokenizer, 0, IDS, FIGURES)
+
+    def allowed(*ids: int) -> set[str]:
+        scores = known(torch.tensor([ids]), torch.zeros(1, len(tokenizer)))
+        return {tokenizer.pieces[i] for i in torch.isfinite(scores[0]).nonzero()[:, 0].tolist()}
+
+    assert allowed(0, 1) & {"12", "1", "99"} == {"12", "1"}
+    assert allowed(0) & {" 53", "99", " 8 and 53", " 8 and 99"} == {" 53", " 8 and 53"}
+    assert allowed(4) == {".5", "."}
