@@ -73,12 +73,16 @@ def tokens_of(dialogue: Dialogue, tokenizer: Any) -> tuple[list[int], list[int]]
     return ids, answers
 
 
-def dialogues_of(row: Row) -> Iterator[Dialogue]:
-    """The sequences of one record, in order."""
+def dialogues_of(row: Row, *, lines: bool = True) -> Iterator[Dialogue]:
+    """The sequences of one record, in order.
+
+    Args:
+        lines: False leaves the lines of evidence out, to find out what they are worth.
+    """
     record = row.record
     examined = next((h for h in reversed(record.history) if h.get("on") == "examination"), None)
     if examined is not None and record.dialogue:
-        yield from _examined(row, Verdict.model_validate(examined["verdict"]))
+        yield from _examined(row, Verdict.model_validate(examined["verdict"]), lines)
         return
     turns = record.dialogue or (
         Message(role="user", content=DESCRIBE),
@@ -101,7 +105,7 @@ class _Open:
         return Dialogue(tuple(self.messages), self.regions, tuple(self.targets), repeated=self.repeated)
 
 
-def _examined(row: Row, verdict: Verdict) -> Iterator[Dialogue]:
+def _examined(row: Row, verdict: Verdict, lines: bool) -> Iterator[Dialogue]:
     """A dialogue about an examination, as `prompting.messages` would put it to the assistant at each of its answers."""
     record = row.record
     brought = {i for m in record.dialogue if m.role == "tool" for i in m.evidence_ids}
@@ -111,10 +115,11 @@ def _examined(row: Row, verdict: Verdict) -> Iterator[Dialogue]:
     chosen: dict[str, np.ndarray] = {}
     for question, turns in _exchanges(record.dialogue):
         region, mask = _region_of(question, row, known, chosen)
-        asked = prompting.question_text(_bare(question.content), region, known, verdict)
+        asked = prompting.question_text(_bare(question.content), region, known, verdict if lines else None)
         if region is not None and mask is not None:
             chosen[region.id] = mask
-        prompt = prompting.dialogue_messages(prompting.record_lines(verdict, known), [*history, ("user", asked)])
+        told = prompting.record_lines(verdict, known) if lines else []
+        prompt = prompting.dialogue_messages(told, [*history, ("user", asked)])
         if current is None or prompt[:-1] != current.messages:
             if current is not None:
                 yield current.close()

@@ -35,6 +35,11 @@ from training.length_groups import LengthGroups
 
 IGNORED = -100  # label of a token without a loss
 _SURE = 0.9  # confidence of a map that is drawn from the true mask
+_SHOWS = {  # what a sample loses; lines are never made in the first place
+    "evidence": (),
+    "map": ("mask_inputs", "trace_features", "mask_present", "region_inputs"),
+    "picture": ("pixel_values",),
+}
 _TINY = np.zeros((8, 8), bool)
 
 
@@ -60,21 +65,26 @@ class Sequences:
         return len(self.rows)
 
 
-def list_sequences(rows: RowTable, numbers: Sequence[int], processor: Any, cache: Path) -> Sequences:
+def list_sequences(
+    rows: RowTable, numbers: Sequence[int], processor: Any, cache: Path, *, lines: bool = True
+) -> Sequences:
     """All dialogues of some rows with their lengths, from `cache` where nothing has changed.
+
+    Args:
+        lines: as in `dialogues_of`.
 
     Raises:
         SettingsError: a dialogue that the processor refuses, with the number of its record and the reason.
     """
     sizes = {name: value for name, value in vars(processor).items() if isinstance(value, int | str | tuple)}
     vocabulary = sorted(processor.tokenizer.get_vocab().items())
-    told = [rows.fingerprint, list(numbers), PROMPT_VERSION, vocabulary, sizes]
+    told = [rows.fingerprint, list(numbers), PROMPT_VERSION, vocabulary, sizes, lines]
     file = cache / f"lengths-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}.npy"
     if not file.is_file():
         found = [
             (number, position, _length(dialogue, processor, rows[number]), any(t is not None for t in dialogue.targets))
             for number in numbers
-            for position, dialogue in enumerate(dialogues_of(rows[number]))
+            for position, dialogue in enumerate(dialogues_of(rows[number], lines=lines))
         ]
         cache.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial.npy")
@@ -150,7 +160,9 @@ class AssistantDataset(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         number = self._groups.place(index).sample
         row = self._rows[int(self.sequences.rows[number])]
-        dialogue = list(dialogues_of(row))[int(self.sequences.positions[number])]
+        dialogue = list(dialogues_of(row, lines="evidence" not in self._data.leave_out))[
+            int(self.sequences.positions[number])
+        ]
         try:
             return self.sample(row, dialogue, np.random.default_rng([self._seed, index]))
         except FakeExplainError as error:
@@ -183,6 +195,8 @@ class AssistantDataset(Dataset[Batch]):
         sample["labels"] = without_repeated(sample["labels"], dialogue.repeated)
         if predicted is not None and drawn is None and not absent:
             sample |= {name: predicted[name] for name in VIEWS} | {"mask_present": torch.tensor([True])}
+        for name in (n for what in self._data.leave_out for n in _SHOWS[what] if n in sample):
+            sample[name] = torch.zeros_like(sample[name])
         sample["click_target"] = self._click_target(dialogue, truth, rng)
         sample["click_seed"] = torch.tensor([int(rng.integers(2**31))])
         return sample

@@ -126,7 +126,10 @@ class AssistantTask:
         cache = config.output_dir / "cache"
         self._rows = open_records(self._data.sources, cache=cache, images=self._data.images)
         sides = self._rows.held_out(self._data.held_out)
-        self._training, self._held_out = (list_sequences(self._rows, s, self.processor, cache) for s in sides)
+        lines = "evidence" not in self._data.leave_out
+        self._training, self._held_out = (
+            list_sequences(self._rows, s, self.processor, cache, lines=lines) for s in sides
+        )
         for name, found in (("to train on", self._training), ("held out", self._held_out)):
             if not len(found):
                 raise SettingsError(f"data: no dialogue {name}; change data.held_out, or give more photographs")

@@ -82,6 +82,8 @@ class DialogueConfig(BaseModel):
         predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
             drawn as an expert that is right would.
         absent_share: share of the samples that see no map at all.
+        leave_out: what no sample shows, in training and in validation, to find out what it is worth: the lines of
+            evidence, the map and regions, or the picture; tasks `assistant_*`.
         group: samples of neighbouring numbers that have similar lengths and are padded to the longest of them; a
             multiple of the batch. Runs with other numbers of processes see the same samples if they agree in it.
         clicks: rounds of simulated clicks per region; task `assistant_mask_decoding` only.
@@ -99,6 +101,7 @@ class DialogueConfig(BaseModel):
     maps: Path | None = None
     predicted_share: float = Field(default=0.75, ge=0, le=1)
     absent_share: float = Field(default=0.05, ge=0, le=1)
+    leave_out: tuple[Literal["evidence", "map", "picture"], ...] = ()
     group: int = Field(default=16, ge=1)
     clicks: int = Field(default=2, ge=0, le=8)
 

@@ -30,6 +30,7 @@ from training.assistant_stages import AssistantTask, answer_loss, build, iou
 from training.config import TrainingConfig, load_training_config
 from training.expert_maps import MapFolder, map_path, write_maps
 from training.export_assistant import export_assistant
+from training.language import LanguageTask
 from training.loop import read_log, train
 from training.merge import merge
 
@@ -380,3 +381,44 @@ def test_the_shipped_configurations_of_the_assistant_are_valid(folder, name):
     config = load_training_config(Path("configs/training") / folder / f"{name}.yaml")
     tasks = {"0_language": "language", "0_sight": "assistant_pretraining"}
     assert config.task == tasks.get(name, f"assistant_{name[2:]}")
+
+
+def test_what_is_left_out_is_shown_neither_in_training_nor_in_validation(world, tmp_path):
+    whole = AssistantTask(settings(world, tmp_path / "whole"))
+    bare = AssistantTask(settings(world, tmp_path / "bare", data={"leave_out": ["evidence", "map", "picture"]}))
+    samples = [[task.dataset(0, 4096)[i] for i in range(12)] for task in (whole, bare)]
+    for inputs in ("pixel_values", "mask_inputs", "trace_features"):
+        assert [any(s[inputs].any() for s in part) for part in samples] == [True, False], inputs
+    assert not any(s["mask_present"].any() for s in samples[1])
+    texts = [
+        [task.processor.tokenizer.decode(s["input_ids"][0]) for s in part]
+        for task, part in zip((whole, bare), samples, strict=True)
+    ]
+    assert all("probability of a local alteration" in t for t in texts[0])
+    assert not any("probability of a local alteration" in t for t in texts[1])
+    for batch in bare._validation:
+        assert not batch["pixel_values"].any()
+        assert not batch["mask_present"].any()
+
+
+def test_language_goes_on_from_a_model_of_its_sizes_and_from_no_other(world, tmp_path):
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+    }
+    changes = {"tokenizer": str(world / "language_model"), "language_model_path": str(world / "language_model")}
+    data = {"share_prompts": True, "maps": None}
+    config = settings(world, tmp_path, "language", model=None, train=[""], language=sizes, data=data, **changes)
+    task = LanguageTask(config)
+    begun = load_file(world / "language_model" / "model.safetensors")["model.embed_tokens.weight"]
+    assert torch.equal(task.model.language_model.model.embed_tokens.weight, begun)
+    assert any(int(task.dataset(0, 4096)[i]["branches"].max()) > 1 for i in range(8))
+    train(config, cpu=True)
+    losses = [r["loss"] for r in read_log(tmp_path) if "loss" in r]
+    assert losses[-1] < losses[0]
+    with pytest.raises(SettingsError, match="hidden_size 32, wanted 64"):
+        LanguageTask(config.model_copy(update={"language": config.language.model_copy(update={"hidden_size": 64})}))
