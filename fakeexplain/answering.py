@@ -18,7 +18,7 @@ from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.completing import completion
 from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
-from fakeexplain.reasoning.intents import understand
+from fakeexplain.reasoning.intents import Asked, understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.plain_writer import PlainWriter
 from fakeexplain.reasoning.sentences import Sentences
@@ -64,12 +64,14 @@ class Turn:
         self.chosen = talk._choose(region)
         last = next(([r.id for r in turn.regions] for turn in reversed(talk._turns) if turn.regions), [])
         self.meant = self.question if self.chosen is not None else resolved(self.question, last, talk._regions)
+        self.asked = Asked("unclear")  # read once `run` knows what the question is about
         self.asked_rule = isinstance(talk.writer, PlainWriter)
         self.sentences: list[AnswerSentence] = []
         self.calls: list[ToolCall] = []
         self.fresh: list[Evidence] = []
         self.pointed: list[Region] = []
         self.struck = self.again = 0
+        self.told_before = 0  # sentences shown before the last call, which the writer's prompt begins anew after
         self.first_seconds: float | None = None
 
     def run(self) -> Iterator[Event]:
@@ -91,6 +93,8 @@ class Turn:
             self.chosen = talk._regions[asked.region_ids[0]]
         if self.chosen is not None:
             self.pointed.append(self.chosen)
+            asked = understand(self.meant, has_region=True)
+        self.asked = asked
         if command is not None:
             yield self._call(*command, self.question)
         yield from self._rounds(_Telling(command) if command else talk.writer)
@@ -105,7 +109,7 @@ class Turn:
 
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
-        asked = self._answers().asked
+        asked = self.asked
         if asked.intent == "tool" and not self.calls:
             yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
         if not asked.certain or (asked.intent == "instruments" and self.calls):
@@ -117,7 +121,7 @@ class Turn:
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""
-        return PlainAnswers(self._request(), understand(self.meant, has_region=self.chosen is not None))
+        return PlainAnswers(self._request(), self.asked)
 
     def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
         """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
@@ -231,6 +235,7 @@ class Turn:
         before = len(self.talk._measured)
         call = self.talk._measure(instrument, region_id, printable(text, 200))
         self.calls.append(call)
+        self.told_before = len(self.sentences)
         self.fresh += self.talk._measured[before:]
         return call
 
@@ -249,6 +254,7 @@ class Turn:
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
             calls=tuple(self.calls),
+            said=" ".join(s.text for s in self.sentences[self.told_before :] if s.written_by == "model"),
         )
 
     def _finish(self) -> Answer:

@@ -66,9 +66,11 @@ class AssistantWriter:
 
         from fakeexplain.reasoning.grounded_decoding import only_known
 
-        # Trained without reproaches, it is confused by one: a second try draws other words instead.
+        # Trained without reproaches, it is confused by one: a second try draws other words instead, behind what stands.
         again = bool(request.feedback)
         inputs = self._inputs(replace(request, feedback=""))
+        if again and request.said:
+            inputs = self._going_on(inputs, request.said)
         stopped = threading.Event()
 
         class Stop(StoppingCriteria):
@@ -126,6 +128,14 @@ class AssistantWriter:
         level = logits.reshape(-1, *logits.shape[-2:])[-1].float().numpy()
         size = (request.source.width, request.source.height)
         return np.asarray(cv2.resize(level, size, interpolation=cv2.INTER_LINEAR) > 0)
+
+    def _going_on(self, inputs: dict[str, Any], said: str) -> dict[str, Any]:
+        """Inputs with the beginning of the answer behind the prompt."""
+        import torch
+
+        begun = self._processor.tokenizer.encode(said, add_special_tokens=False)
+        ids = torch.cat([inputs["input_ids"], torch.tensor([begun], dtype=torch.long)], dim=1)
+        return {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def _inputs(self, request: WriteRequest, answer: str | None = None) -> dict[str, Any]:
         turns = messages(request)

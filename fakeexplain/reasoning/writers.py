@@ -33,6 +33,7 @@ class WriteRequest:
         question: as asked. region_id: what it is about, None for the whole picture.
         feedback: what the checker refused, for the one regeneration; "" at first.
         calls: tool calls of this turn, in order; their evidence is the last in `evidence`.
+        said: with feedback, the writer's own sentences that stand before the refused one; "" where there are none.
     """
 
     source: SourceImage
@@ -44,6 +45,7 @@ class WriteRequest:
     region_id: str | None = None
     feedback: str = ""
     calls: tuple[ToolCall, ...] = ()
+    said: str = ""
 
 
 class Writer(Protocol):

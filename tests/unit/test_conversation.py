@@ -135,6 +135,14 @@ def test_a_refused_sentence_gets_one_more_chance_with_the_reason(examiner: Exami
     assert answer.struck == 0
 
 
+def test_the_second_try_goes_on_behind_what_stands(examiner: Examiner) -> None:
+    good, better = "The finding R1 lies there [E1].", "It covers 2.8 % of the image [E1]."
+    writer = Says(good, "It covers 28 % of the image [E1].", again=[better])
+    answer = Conversation(examiner, FORGED, writer=writer).ask("How large?")
+    assert [s.text for s in answer.sentences][:2] == [good, better]
+    assert [r.said for r in writer.requests] == ["", good]
+
+
 def test_a_tool_line_is_carried_out_numbered_and_fed_back(examiner: Examiner) -> None:
     class Measures:
         name = "measures"

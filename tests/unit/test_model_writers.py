@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from fakeexplain.models.assistant_processing import ForgeryAssistantProcessor
 from fakeexplain.models.assistant_tokenizer import train_tokenizer
 from fakeexplain.reasoning.assistant_writer import AssistantWriter
 from fakeexplain.reasoning.local_writer import LocalWriter
+from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, Examination
 from fakeexplain.report.render import render_html
 from fakeexplain.report.terminal import terminal_summary
@@ -119,6 +121,33 @@ def test_a_file_that_changed_since_is_not_asked_about(tmp_path: Path) -> None:
     path.write_bytes(encode(photograph("chelsea")[:100, :100]))
     with pytest.raises(SourceError, match="another picture"):
         examination.ask("Where?")
+
+
+def test_a_second_try_reads_the_sentences_that_stand(examiner: Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = examiner.writer
+    assert isinstance(writer, AssistantWriter)
+    read: list[str] = []
+
+    def generate(**inputs):  # type: ignore[no-untyped-def]
+        read.append(writer._processor.tokenizer.decode(inputs["input_ids"][0]))
+        inputs["streamer"].end()
+
+    monkeypatch.setattr(writer._model, "generate", generate)
+    talk = examiner.conversation(FORGED)
+    asked: list[WriteRequest] = []
+
+    class Hears:
+        name = "hears"
+
+        def write(self, request):  # type: ignore[no-untyped-def]
+            asked.append(request)
+            yield "I cannot say.\n"
+
+    talk.writer = Hears()
+    talk.ask("Where was it changed?")
+    for said in ("", "The finding R1 lies there [E1]."):
+        assert "".join(writer.write(replace(asked[0], feedback="No.", said=said))) == ""
+    assert read[1] == read[0] + "The finding R1 lies there [E1]."
 
 
 def test_a_random_assistant_points_only_where_a_region_is(examiner: Examiner) -> None:
