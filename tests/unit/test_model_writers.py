@@ -147,7 +147,7 @@ def test_a_second_try_reads_the_sentences_that_stand(examiner: Examiner, monkeyp
     talk.ask("Where was it changed?")
     for said in ("", "The finding R1 lies there [E1]."):
         assert "".join(writer.write(replace(asked[0], feedback="No.", said=said))) == ""
-    assert read[1] == read[0] + "The finding R1 lies there [E1]."
+    assert read[-1] == read[-2] + "The finding R1 lies there [E1]."
 
 
 def test_a_random_assistant_points_only_where_a_region_is(examiner: Examiner) -> None:
