@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 
 from fakeexplain.reasoning.plain_answers import PlainAnswers
-from fakeexplain.reasoning.quoting import instrument_words, place_of, quote
-from fakeexplain.reasoning.wording import percent_of
+from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
+from fakeexplain.reasoning.wording import percent_of, rate_words
 from fakeexplain.records import Evidence
 
 _STATES = {
@@ -39,9 +39,9 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "injection": (lambda t: _states(answers, t), answers.detect),
         "locate": (lambda t: _places(answers, t), answers.locate),
         "show": (lambda t: _places(answers, t), answers.locate),
-        "confidence": (lambda t: percent_of(answers.verdict.probability) in t, answers.confidence),
+        "confidence": (lambda t: not _unsure(answers, t), lambda: _unsure(answers, text)),
         "causes": (lambda t: _causes(answers, t), answers.causes),
-        "region": (lambda t: _region(answers, t), answers.region),
+        "region": (lambda t: not _of_region(answers, t), lambda: _of_region(answers, text)),
         "evidence": (lambda t: _named(answers, t), answers.about_evidence),
         "off_topic": (lambda t: bool(re.search(_DECLINES, t, re.IGNORECASE)), lambda: list(answers.sentences())),
         "source_of_copy": (lambda t: _source(answers, t), answers.source_of_copy),
@@ -52,12 +52,11 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "quality": (lambda t: any(s.rstrip(".") in t for s in answers.quality()), answers.quality),
         "next_steps": (lambda t: bool(re.search(_STEPS, t, re.IGNORECASE)), lambda: list(answers.sentences())),
     }
-    if intent not in wanted:
-        return []
-    holds, by_rule = wanted[intent]
-    if holds(text):
-        return []
-    return [s for s in by_rule() if not s.startswith("measure ")][:MOST]
+    holds, by_rule = wanted.get(intent, (lambda _: True, list))
+    said = [] if holds(text) else by_rule()
+    if not said and not _named(answers, text):  # whatever else was asked, a record that was named is told
+        said = answers.about_evidence()
+    return [s for s in said if not s.startswith("measure ")][:MOST]
 
 
 def _states(answers: PlainAnswers, text: str) -> bool:
@@ -79,9 +78,21 @@ def _causes(answers: PlainAnswers, text: str) -> bool:
     return any(c in text for c in limits)
 
 
-def _region(answers: PlainAnswers, text: str) -> bool:
+def _unsure(answers: PlainAnswers, text: str) -> list[str]:
+    """What is missing of the probability and of how often such a verdict is wrong: one misleads without the other."""
+    *probability, promise = answers.confidence()
+    said = [] if percent_of(answers.verdict.probability) in text else probability
+    return said if rate_words(answers.verdict.false_alarms) in text else [*said, promise]
+
+
+def _of_region(answers: PlainAnswers, text: str) -> list[str]:
+    """What an answer about a region lacks: that it is about it at all, and its size where that was asked for."""
     ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
-    return not ids or any(re.search(rf"\b{i}\b", text) for i in ids)
+    said = [] if not ids or any(re.search(rf"\b{i}\b", text) for i in ids) else answers.region()
+    region = answers.region_asked()
+    if region is not None and answers.asked.size and size_of(region) not in " ".join([text, *said]):
+        said = [answers.extent(region), *said]
+    return said
 
 
 def _named(answers: PlainAnswers, text: str) -> bool:

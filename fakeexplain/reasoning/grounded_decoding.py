@@ -59,6 +59,9 @@ class OnlyKnown(LogitsProcessor):
                 allowed[number] = begun + text in self._begun
         for number, text in self._digits:
             allowed[number] = self._leads_on(begun, text)
+        if not allowed.any():  # what stands already leads nowhere, as a name with a number in it cut off by `_TAIL`
+            allowed[:] = True
+            allowed[[number for number, _ in self._digits]] = False
         return allowed
 
     def _leads_on(self, begun: str, text: str) -> bool:

@@ -88,6 +88,7 @@ class Asked:
     Attributes:
         intent: a key of INTENTS, "tool", "region" or "unclear".
         also: intents of further questions in the same breath, in order.
+        size: how large a region is, was asked for.
         certain: the reading is more likely than all others together; ids, places and orders always are.
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
         place: words of the place named, "" for none; cells: box of it in thirds of width and height, xyxy.
@@ -104,6 +105,7 @@ class Asked:
     thing: str = ""
     also: tuple[str, ...] = ()
     certain: bool = True
+    size: bool = False
 
 
 def understand(question: str, *, has_region: bool = False) -> Asked:
@@ -116,6 +118,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     box = find_box(text)
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
     intent, probability = _read(text)
+    size = intent == "dimensions"
     about = bool(has_region or region_ids or box or place)
     # "In the upper right?" ends like "It is real, right?": beside a place such a reading has to be surer.
     firm = intent in ("injection", "pressure", "leading") and probability >= (_VERY_FIRM if place else _FIRM)
@@ -138,7 +141,8 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
         intent = "tool"
     also = _further(text, intent) if intent in (*_JOINABLE, "pressure", "injection") else ()
     certain = probability >= _FIRM or intent in ("region", "tool")
-    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also, certain)
+    size = size and intent == "region"
+    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also, certain, size)
 
 
 def pattern_scores(text: str) -> dict[str, float]:

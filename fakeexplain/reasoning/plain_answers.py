@@ -171,7 +171,8 @@ class PlainAnswers:
         said += [s for item in told for s in self.about(item)]
         return said or self.explain()
 
-    def _region_asked(self) -> Region | None:
+    def region_asked(self) -> Region | None:
+        """The region that the question is about, None where it is about none that is known."""
         ids = (self.request.region_id, *self.asked.region_ids)
         return next((self.request.regions[i] for i in ids if i is not None and i in self.request.regions), None)
 
@@ -200,13 +201,13 @@ class PlainAnswers:
         return [end_with(f"No finding touches {region.id}, {why}", self.ground)]
 
     def region(self) -> list[str]:
-        region = self._region_asked()
+        region = self.region_asked()
         if region is None:
             return self._unknown_region() if self.asked.region_ids else self.locate()
         return [*self.touching(region), *self._measurement("region_contrast", region)]
 
     def tool(self) -> list[str]:
-        region = self._region_asked()
+        region = self.region_asked()
         if region is None and self.asked.region_ids:
             return self._unknown_region()
         if region is None:
@@ -249,13 +250,18 @@ class PlainAnswers:
         regions = [self.request.regions[i] for i in self.asked.region_ids if i in self.request.regions][:2]
         if len(regions) < 2:
             return self._unknown_region()
-        said = [f"{r.id} lies {place_of(r)} and covers {size_of(r)}." for r in regions]
+        said = [self.extent(r) for r in regions]
         if regions[0].area_fraction != regions[1].area_fraction:
             large, small = sorted(regions, key=lambda r: -r.area_fraction)
             said.append(f"{large.id} is larger than {small.id}.")
         shared = [e for e in self.findings if {r.id for r in (e.region, e.partner) if r} == {r.id for r in regions}]
         said += [s for e in shared[:1] for s in self.about(e)]
         return said if shared else said + [s for r in regions for s in self._measurement("region_contrast", r)]
+
+    @staticmethod
+    def extent(region: Region) -> str:
+        """Where a region lies and how large it is."""
+        return f"{region.id} lies {place_of(region)} and covers {size_of(region)}."
 
     def confidence(self) -> list[str]:
         percent = percent_of(self.verdict.probability)

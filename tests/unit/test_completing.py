@@ -68,6 +68,26 @@ def test_nothing_is_added_to_an_answer_that_has_it(examiner: Examiner, question:
     assert {s.written_by for s in found.sentences} == {"model"}, found.text
 
 
+def test_the_size_of_a_region_is_told_where_it_was_asked_for(examiner: Examiner) -> None:
+    true = "The finding R1 lies there [E1]."
+    found = answer(examiner, FORGED, "How large is R1?", true)
+    assert [s.written_by for s in found.sentences] == ["model", "rule"]
+    assert "of the image" in found.sentences[1].text
+    assert not [s for s in answer(examiner, FORGED, "What is in R1?", true).sentences if s.written_by == "rule"]
+
+
+def test_a_probability_comes_with_its_promise(examiner: Examiner) -> None:
+    whole = Conversation(examiner, FORGED).ask("How sure are you?")
+    alone = whole.sentences[0].text
+    found = answer(examiner, FORGED, "How sure are you?", alone)
+    assert [s.text for s in found.sentences] == [alone, whole.sentences[-1].text]
+
+
+def test_a_record_that_was_named_is_told_whatever_was_asked(examiner: Examiner) -> None:
+    found = answer(examiner, FORGED, "Explain E1 to a child.", BESIDE)
+    assert any("E1" in s.evidence_ids for s in found.sentences)
+
+
 def test_a_measurement_asked_for_is_made(examiner: Examiner) -> None:
     found = answer(examiner, FORGED, "Measure the noise there.", BESIDE, region=(40, 200, 300, 460))
     assert [c.instrument for c in found.tool_calls] == ["noise"]
