@@ -42,6 +42,7 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "confidence": (lambda t: not _unsure(answers, t), lambda: _unsure(answers, text)),
         "causes": (lambda t: _causes(answers, t), answers.causes),
         "region": (lambda t: not _of_region(answers, t), lambda: _of_region(answers, text)),
+        "tool": (lambda t: not _untold(answers, t), lambda: _untold(answers, text)),
         "evidence": (lambda t: _named(answers, t), answers.about_evidence),
         "off_topic": (lambda t: bool(re.search(_DECLINES, t, re.IGNORECASE)), lambda: list(answers.sentences())),
         "source_of_copy": (lambda t: _source(answers, t), answers.source_of_copy),
@@ -83,6 +84,18 @@ def _unsure(answers: PlainAnswers, text: str) -> list[str]:
     *probability, promise = answers.confidence()
     said = [] if percent_of(answers.verdict.probability) in text else probability
     return said if rate_words(answers.verdict.false_alarms) in text else [*said, promise]
+
+
+def _untold(answers: PlainAnswers, text: str) -> list[str]:
+    """What was measured for the question, or why it could not be, where the answer leaves it out."""
+    said: list[str] = []
+    for call in answers.request.calls:
+        item = answers.known.get(call.evidence_id or "")
+        if item is not None and f"[{item.id}]" not in text:
+            said += answers.measured(item)
+        elif item is None and call.error and "could not be measured" not in text and "No figure" not in text:
+            said += answers.failed(call)
+    return said
 
 
 def _of_region(answers: PlainAnswers, text: str) -> list[str]:

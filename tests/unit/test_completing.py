@@ -94,6 +94,18 @@ def test_a_measurement_asked_for_is_made(examiner: Examiner) -> None:
     assert found.evidence[0].id in {i for s in found.sentences for i in s.evidence_ids}
 
 
+def test_a_measurement_that_was_made_is_told(examiner: Examiner) -> None:
+    class Measures(Says):
+        def write(self, request: WriteRequest) -> Iterator[str]:
+            yield self.text + "\n" if request.calls else f"measure noise on {request.region_id}\n"
+
+    talk = Conversation(examiner, FORGED, writer=Measures(BESIDE))
+    region = talk.add_region(box_xyxy=(40, 200, 300, 460))
+    found = talk.ask(f"Please measure the noise on {region.id}.")
+    assert len(found.tool_calls) == 1
+    assert found.evidence[0].id in {i for s in found.sentences for i in s.evidence_ids}
+
+
 def test_the_metadata_asked_for_is_told(examiner: Examiner) -> None:
     found = answer(examiner, private_jpeg(), "Which camera took this picture?", BESIDE)
     facts = {e.id for e in examiner.examine(private_jpeg()).evidence if e.kind == "fact"}
