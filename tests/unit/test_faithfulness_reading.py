@@ -12,8 +12,10 @@ from data_tools.instructions.questions import MASK_QUESTIONS, QUESTIONS, SEEN_QU
 from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.evaluation.faithfulness.facts import FACTS, Heard, missing, question_forms
 from fakeexplain.evaluation.faithfulness.recompute import difference
+from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import encode_mask, mask_of_box, region_of_mask
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
+from fakeexplain.reasoning.wording import fact_sentence
 from fakeexplain.records import (
     Answer,
     AnswerSentence,
@@ -24,6 +26,7 @@ from fakeexplain.records import (
     ToolCall,
     Verdict,
 )
+from tests.pictures import encode, photograph
 
 HEIGHT, WIDTH = 90, 120
 
@@ -132,6 +135,16 @@ def test_why_a_picture_cannot_be_judged_is_no_finding_of_the_instruments_it_cite
     assert reading.inventions(told, known(exam), exam) == []
     other = f"A part of the sky shows a trace [{quiet.id}]."
     assert reading.inventions(other, known(exam), exam) != []
+
+
+def test_a_file_without_tags_is_told_by_saying_so():
+    """Its record has no value that could be quoted."""
+    jpeg = encode(photograph("coffee")[:160, :160], "JPEG", quality=90)
+    exam = Examiner(Settings(instruments=("metadata",), expert=None), threads=1).examine(jpeg)
+    (bare,) = [e for e in exam.evidence if e.trace == "no_metadata"]
+    told = f"{fact_sentence(bare).rstrip('.')} [{bare.id}]."
+    assert FACTS["file"][1](heard(told, exam))
+    assert not FACTS["file"][1](heard(f"Nothing was found [{bare.id}].", exam))
 
 
 # The hundred questions.

@@ -187,6 +187,7 @@ def _file(h: Heard) -> bool:
     records = [e for e in h.evidence if e.instrument == _FILE_INSTRUMENT or e.kind == "fact"]
     facts = [e for e in records if f"[{e.id}]" in h.text]
     told = [e for e in facts if value_words(e, e.value) in h.text or reading.holds(h.text, e.reason)]
+    told += [e for e in facts if e.kind == "fact" and reading.holds(h.text, fact_sentence(e))]
     return bool(told) if records else bool(_NOWHERE.search(h.text) or _DECLINES.search(h.text))
 
 
