@@ -15,9 +15,10 @@ import re
 
 import numpy as np
 
+from data_tools.instructions.dialogues import CELLS
+
 _MOST = 60  # ids of a kind
-_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
-_PLACES = tuple("centre" if (r, c) == ("middle", "centre") else f"{r} {c}" for r in _ROWS for c in _COLUMNS)
+_PLACES = tuple(CELLS)
 _RATES = ("1 of 100", "2 of 100", "3 of 100", "5 of 100", "10 of 100")
 _WHAT = re.compile(
     r"(?P<id>(?<![A-Za-z])[ER]\d+\b)|(?P<percent>\b\d+(?:\.\d+)?(?= %))"
