@@ -68,7 +68,8 @@ class AssistantWriter:
 
         # Trained without reproaches, it is confused by one: a second try draws other words instead, behind what stands.
         again = bool(request.feedback)
-        inputs = self._inputs(replace(request, feedback=""))
+        asked = replace(request, feedback="")
+        inputs = self._inputs(asked)
         if again and request.said:
             inputs = self._going_on(inputs, request.said)
         stopped = threading.Event()
@@ -80,7 +81,7 @@ class AssistantWriter:
         # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
         tokenizer = self._processor.tokenizer
         streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=False, timeout=600.0)
-        known = only_known(tokenizer, inputs["input_ids"].shape[1], request)
+        known = only_known(tokenizer, inputs["input_ids"].shape[1], asked)
         hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
         failure: list[BaseException] = []
 
