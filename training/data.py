@@ -190,5 +190,5 @@ def validation_forges(config: ForgeConfig, operation: str, finish: str) -> dict[
         f"operation:{operation}": trained.model_copy(
             update={kind: alone, "same_content_share": float(kind == "same_content")}
         ),
-        f"finish:{finish}": trained.model_copy(update={"finishes": {k: float(k == finish) for k in config.finishes}}),
+        f"finish:{finish}": trained.model_copy(update={"finishes": {finish: 1.0}}),  # trained without it, or not
     }

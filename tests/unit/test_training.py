@@ -217,6 +217,16 @@ def test_validation_shows_what_training_never_does():
     assert all(s.split == "validation" for s in sets.values())
 
 
+def test_a_mix_that_never_had_the_held_out_finish_is_validated_on_it_all_the_same():
+    """Ablations train on plain JPEG only; their validation drew from weights that were all zero."""
+    from data_tools.forge.config import ForgeConfig
+    from data_tools.forge.histories import pick
+
+    narrow = ForgeConfig(finishes={"none": 0.6, "jpeg": 0.4})
+    finishes = validation_forges(narrow, "denoise", "webp")["finish:webp"].finishes
+    assert {pick(finishes, np.random.default_rng(seed)) for seed in range(5)} == {"webp"}
+
+
 def test_dice_counts_forged_pictures_only_and_is_zero_when_perfect():
     target = torch.zeros(2, 1, 8, 8)
     target[0, :, :4] = 1
