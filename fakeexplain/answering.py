@@ -254,6 +254,7 @@ class Turn:
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
             calls=tuple(self.calls),
+            failed=tuple(talk._failed),
             said=" ".join(s.text for s in self.sentences[self.told_before :] if s.written_by == "model"),
         )
 

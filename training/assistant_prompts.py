@@ -18,13 +18,15 @@ from data_tools.schema import IMAGE_TOKEN, InlineMask, Message, Record, TurnRegi
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.reasoning import prompting
 from fakeexplain.reasoning.intents import understand
+from fakeexplain.reasoning.references import References
 from fakeexplain.records import Evidence, Region, Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 3  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 4  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_FAILED = re.compile(r"\w+ on (R\d+): (.+)", re.DOTALL)
 _CITATION = re.compile(r"\[E\d+\]")
 
 
@@ -113,13 +115,18 @@ def _examined(row: Row, verdict: Verdict, lines: bool) -> Iterator[Dialogue]:
     history: list[tuple[str, str]] = []
     current: _Open | None = None
     chosen: dict[str, np.ndarray] = {}
+    failed: list[tuple[str, str]] = []
     for question, turns in _exchanges(record.dialogue):
         region, mask = _region_of(question, row, known, chosen)
         asked = prompting.question_text(_bare(question.content), region, known, verdict if lines else None)
         if region is not None and mask is not None:
             chosen[region.id] = mask
         told = prompting.record_lines(verdict, known) if lines else []
-        prompt = prompting.dialogue_messages(told, [*history, ("user", asked)])
+        brings = [e for e in record.evidence if e.id in {i for t in turns if t.role == "tool" for i in t.evidence_ids}]
+        failed += _failed(turns)
+        # What this exchange measures is known when its answer is written, and so when earlier ones are read again.
+        references = References(verdict, [*known, *brings], _chosen(chosen), failed)
+        prompt = prompting.referred(told, [*history, ("user", asked)], references)
         if current is None or prompt[:-1] != current.messages:
             if current is not None:
                 yield current.close()
@@ -129,13 +136,25 @@ def _examined(row: Row, verdict: Verdict, lines: bool) -> Iterator[Dialogue]:
         if region is not None and mask is not None:
             current.regions[region.id] = mask
         for turn in turns:
-            current.messages.append({"role": turn.role, "content": _said(turn, record)})
+            said = _said(turn, record)
+            said = references.put(said) if turn.role == "assistant" else references.shorten(said)
+            current.messages.append({"role": turn.role, "content": said})
             if turn.role == "assistant":
                 current.targets += _targets(turn.content, _mask_of(turn.region, row))
-        known += [e for e in record.evidence if e.id in {i for t in turns if t.role == "tool" for i in t.evidence_ids}]
+        known += brings
         history += [("user", prompting.question_text(_bare(question.content))), ("assistant", _bare(turns[-1].content))]
     if current is not None:
         yield current.close()
+
+
+def _chosen(masks: dict[str, np.ndarray]) -> dict[str, Region]:
+    return {i: region_of_mask(mask, i) for i, mask in masks.items()}
+
+
+def _failed(turns: list[Message]) -> list[tuple[str, str]]:
+    """(region id, reason) of measurements that brought nothing."""
+    said = (_FAILED.fullmatch(t.content) for t in turns if t.role == "tool" and not t.evidence_ids)
+    return [(m.group(1), m.group(2)) for m in said if m is not None]
 
 
 def _exchanges(turns: tuple[Message, ...]) -> Iterator[tuple[Message, list[Message]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from fakeexplain.errors import SettingsError, WriterError
 from fakeexplain.imaging.regions import decode_mask
 from fakeexplain.imaging.source import printable
-from fakeexplain.reasoning.prompting import REGION_MARK, messages
+from fakeexplain.reasoning.prompting import REGION_MARK, assistant_messages, references_of
 from fakeexplain.reasoning.writers import WriteRequest
 
 MAX_NEW_TOKENS = 260
@@ -70,8 +70,9 @@ class AssistantWriter:
         again = bool(request.feedback)
         asked = replace(request, feedback="")
         inputs = self._inputs(asked)
+        references = references_of(asked)
         if again and request.said:
-            inputs = self._going_on(inputs, request.said)
+            inputs = self._going_on(inputs, references.put(request.said))
         stopped = threading.Event()
 
         class Stop(StoppingCriteria):
@@ -81,7 +82,7 @@ class AssistantWriter:
         # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
         tokenizer = self._processor.tokenizer
         streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=False, timeout=600.0)
-        known = only_known(tokenizer, inputs["input_ids"].shape[1], asked)
+        known = only_known(tokenizer, inputs["input_ids"].shape[1], asked, references)
         hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
         failure: list[BaseException] = []
 
@@ -105,10 +106,7 @@ class AssistantWriter:
         worker = threading.Thread(target=generate, daemon=True)
         worker.start()
         try:
-            for piece in streamer:
-                for token in hidden:
-                    piece = piece.replace(token, "\n")
-                yield piece
+            yield from references.filled(_without(streamer, hidden))
         finally:
             stopped.set()
             worker.join()
@@ -139,9 +137,9 @@ class AssistantWriter:
         return {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def _inputs(self, request: WriteRequest, answer: str | None = None) -> dict[str, Any]:
-        turns = messages(request)
+        turns = assistant_messages(request)
         if answer is not None:
-            turns = [*turns, {"role": "assistant", "content": answer}]
+            turns = [*turns, {"role": "assistant", "content": references_of(request).put(answer)}]
         text = "\n".join(t["content"] for t in turns)
         regions = {i: decode_mask(r.mask) for i, r in request.regions.items() if f"{i} {REGION_MARK}" in text}
         localization, features = self._look(request)
@@ -175,6 +173,14 @@ class AssistantWriter:
             found, features = localize(self._expert, request.source, self._processor.grid)
             self._seen = (request.source.sha256, found, features)
         return self._seen[1], self._seen[2]
+
+
+def _without(pieces: Iterable[str], tokens: Sequence[str]) -> Iterator[str]:
+    """Pieces with special tokens as line breaks."""
+    for piece in pieces:
+        for token in tokens:
+            piece = piece.replace(token, "\n")
+        yield piece
 
 
 @functools.lru_cache(maxsize=2)

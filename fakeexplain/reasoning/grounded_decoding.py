@@ -20,12 +20,14 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from fakeexplain.reasoning.prompting import REGION_MARK, evidence_lines, messages
+from fakeexplain.reasoning.references import References, capital
 from fakeexplain.reasoning.writers import WriteRequest
 
 ALWAYS = ("256", "8")  # of "SHA-256" and of JPEG's blocks of 8 by 8, which no line holds
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _ID = re.compile(r"(?<![A-Za-z])[ER]\d+")
 _OPEN = re.compile(r"(?:(?<![A-Za-z])[ER]\d*|\d[\d.,]*)$")
+_BRACE = re.compile(r"\{[^{}]{0,40}$")
 _TAIL = 24  # tokens read back; no id or figure is longer
 
 
@@ -35,13 +37,23 @@ class OnlyKnown(LogitsProcessor):
     Args:
         tokenizer: of the model. prompt_length: tokens before what is generated.
         ids: "E1", "R2", ... figures: as they stand in the lines, "53.5", "2".
+        references: what may stand in braces, "E1 value", where the model refers instead of copying.
     """
 
-    def __init__(self, tokenizer: Any, prompt_length: int, ids: Iterable[str], figures: Iterable[str]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt_length: int,
+        ids: Iterable[str],
+        figures: Iterable[str],
+        references: Iterable[str] = (),
+    ) -> None:
         self._tokenizer, self._from = tokenizer, prompt_length
         self._whole = frozenset((*ids, *figures))
         self._begun = frozenset(w[:end] for w in self._whole for end in range(1, len(w) + 1))
         self._digits, self._joints = _numeric_tokens(tokenizer)
+        self._references = frozenset(f"{{{name}}}" for name in references)
+        self._by_text, self._opening = _texts(tokenizer) if self._references else ({}, ())
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """input_ids B,T and scores B,V -> scores with what is forbidden at minus infinity."""
@@ -50,6 +62,8 @@ class OnlyKnown(LogitsProcessor):
 
     def _allowed(self, row: Tensor, size: int) -> Tensor:
         written: Any = self._tokenizer.decode(row[self._from :][-_TAIL:], skip_special_tokens=False)
+        if self._references and (brace := _BRACE.search(written)) is not None:
+            return self._of_reference(brace.group(0), size)
         found = _OPEN.search(written)
         begun = found.group(0) if found else ""
         allowed = torch.ones(size, dtype=torch.bool)
@@ -59,10 +73,22 @@ class OnlyKnown(LogitsProcessor):
                 allowed[number] = begun + text in self._begun
         for number, text in self._digits:
             allowed[number] = self._leads_on(begun, text)
+        for number, text in self._opening:
+            allowed[number] &= any(r.startswith(text[text.index("{") :]) for r in self._references)
         if not allowed.any():  # what stands already leads nowhere, as a name with a number in it cut off by `_TAIL`
             allowed[:] = True
             allowed[[number for number, _ in self._digits]] = False
         return allowed
+
+    def _of_reference(self, begun: str, size: int) -> Tensor:
+        """Only what goes on with a reference that can be filled."""
+        allowed = torch.zeros(size, dtype=torch.bool)
+        for reference in self._references:
+            if reference.startswith(begun):
+                rest = reference[len(begun) :]
+                for end in range(1, len(rest) + 1):
+                    allowed[list(self._by_text.get(rest[:end], ()))] = True
+        return allowed if allowed.any() else ~allowed
 
     def _leads_on(self, begun: str, text: str) -> bool:
         """Whether the ids and figures of a token with digits can be known ones; the first may have begun before it."""
@@ -76,13 +102,22 @@ class OnlyKnown(LogitsProcessor):
         return True
 
 
-def only_known(tokenizer: Any, prompt_length: int, request: WriteRequest) -> OnlyKnown:
-    """For one request: known ids that stand in its prompt; figures of our lines, none of the questions'."""
+def only_known(
+    tokenizer: Any, prompt_length: int, request: WriteRequest, references: References | None = None
+) -> OnlyKnown:
+    """For one request: known ids that stand in its prompt; figures of our lines, none of the questions'.
+
+    Args:
+        references: for a model that refers to the records instead of copying them.
+    """
     told = "\n".join(m["content"] for m in messages(request) if m["role"] in ("user", "tool"))
     chosen = [line for line in told.splitlines() if REGION_MARK in line]  # a user's words hold no marks
     lines = "\n".join([*evidence_lines(request.examination, request.evidence), *chosen])
     known = {e.id for e in request.evidence} | set(request.regions)
-    return OnlyKnown(tokenizer, prompt_length, known & set(_ID.findall(told)), {*_FIGURE.findall(lines), *ALWAYS})
+    ids = known & set(_ID.findall(told))
+    figures = {*_FIGURE.findall(lines), *ALWAYS}
+    names = [n for n in references.names if set(_ID.findall(n)) <= ids] if references is not None else []
+    return OnlyKnown(tokenizer, prompt_length, ids, figures, [*names, *map(capital, names)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -93,3 +128,16 @@ def _numeric_tokens(tokenizer: Any) -> tuple[tuple[tuple[int, str], ...], tuple[
         tuple((i, t) for i, t in texts if re.search(r"[0-9]", t)),
         tuple((i, t) for i, t in texts if t in (".", ",")),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _texts(tokenizer: Any) -> tuple[dict[str, tuple[int, ...]], tuple[tuple[int, str], ...]]:
+    """(ids by text, (id, text) of tokens that hold a brace and go on behind it)."""
+    ids: dict[str, tuple[int, ...]] = {}
+    opening = []
+    for number in range(len(tokenizer)):
+        text = str(tokenizer.decode([number]))
+        ids[text] = (*ids.get(text, ()), number)
+        if "{" in text and not text.endswith("{"):
+            opening.append((number, text))
+    return ids, tuple(opening)

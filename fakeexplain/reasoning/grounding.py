@@ -146,6 +146,9 @@ class Checker:
         if not _WORD.search(text):
             yield "says nothing"
             return
+        if re.search(r"[{}]", _without_data(text)):
+            yield "refers to something that no record holds"
+            return
         unknown = core.unknown_ids(_without_data(text), self.known)
         if unknown:
             yield f"{', '.join(dict.fromkeys(unknown))} not known here"

@@ -99,3 +99,42 @@ def test_tokens_of_several_digits_are_read_whole():
     assert allowed(0, 1) & {"12", "1", "99"} == {"12", "1"}
     assert allowed(0) & {" 53", "99", " 8 and 53", " 8 and 99"} == {" 53", " 8 and 53"}
     assert allowed(4) == {".5", "."}
+
+
+REFERENCES = {"E1 value", "E1 cause2", "R3 place", "R3 in R1", "probability"}
+
+
+def test_only_references_that_can_be_filled_stand_in_braces():
+    texts = ["In {R1 place}, {E1 value} and {probability}: [E1] [R3] 0 1 2 3 4 5 6 7 8 9 abc xyz"] * 3
+    tokenizer = train_tokenizer(texts, 330)
+
+    def after(text: str) -> set[str]:
+        written = tokenizer.encode(text, add_special_tokens=False)
+        processor = OnlyKnown(tokenizer, 1, IDS, FIGURES, REFERENCES)
+        scores = processor(torch.tensor([[1, *written]]), torch.zeros(1, len(tokenizer)))
+        return {tokenizer.decode([i]) for i in torch.isfinite(scores[0]).nonzero()[:, 0].tolist()}
+
+    assert after("so {") >= {"E", "R", "p"}
+    assert not {"x", "1", "}", " "} & after("so {")
+    assert after("so {E") == {"1"}
+    assert {t[:2] for t in after("so {E1 ")} == {"v", "va", "c"} & {t[:2] for t in after("so {E1 ")}
+    assert after("so {E1 cause") == {"2"}
+    assert after("so {E1 value") == {"}"}
+    assert "x" in after("so {E1 value}")
+    assert "R" in after("so {R3 in ")
+    assert after("so {R3 in R") == {"1"}
+
+
+def test_a_random_model_refers_to_nothing_else():
+    tokenizer = train_tokenizer(["{E1 value} {R3 place} {probability} [E1]"] * 3, 300)
+    torch.manual_seed(1)
+    brace = tokenizer.convert_tokens_to_ids("{")
+    known = OnlyKnown(tokenizer, 1, IDS, FIGURES, REFERENCES)
+    ids = torch.tensor([[1]])
+    for _ in range(500):
+        scores = torch.randn(1, len(tokenizer))
+        scores[0, brace] += 4
+        ids = torch.cat([ids, torch.multinomial(torch.softmax(known(ids, scores), dim=-1), 1)], dim=1)
+    said = re.findall(r"\{([^{}]*)\}", tokenizer.decode(ids[0, 1:]))
+    assert len(said) > 20
+    assert set(said) <= REFERENCES

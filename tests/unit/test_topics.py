@@ -11,7 +11,7 @@ from data_tools.schema import Message, Record
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import SourceImage
-from fakeexplain.reasoning.prompting import messages, region_line, text_messages
+from fakeexplain.reasoning.prompting import assistant_messages, messages, region_line, text_messages
 from fakeexplain.reasoning.topics import topic_line
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.writers import WriteRequest
@@ -83,5 +83,5 @@ def test_training_reads_what_a_conversation_shows(request_about_r1):
         ),
     )
     learned = list(dialogues_of(Row(0, record, Path())))
-    assert list(learned[-1].messages[:-1]) == messages(request)
+    assert list(learned[-1].messages[:-1]) == assistant_messages(request)
     assert (learned[-1].regions["R1"] == decode_mask(request.regions["R1"].mask)).all()

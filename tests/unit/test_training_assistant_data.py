@@ -156,13 +156,13 @@ def test_answers_about_an_examination_have_the_prompt_they_will_have(rows):
             continue
         verdict = next(Verdict.model_validate(h["verdict"]) for h in row.record.history if h.get("on") == "examination")
         for dialogue in dialogues_of(row):
-            assert dialogue.messages[0] == {"role": "system", "content": prompting.INSTRUCTION}
+            assert dialogue.messages[0] == {"role": "system", "content": prompting.REFERRING}
             assert prompting.verdict_lines(verdict)[0] in dialogue.messages[1]["content"]
             before = ""
             for message in dialogue.messages:
                 if message["role"] == "assistant":
                     answers += 1
-                    said = re.findall(r"\d[\d,.]*\d|\d", message["content"])
+                    said = re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\{[^{}]*\}", "", message["content"]))
                     figures += len(said)
                     unfounded += sum(s not in before for s in said)
                 before += message["content"] + "\n"

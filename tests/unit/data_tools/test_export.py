@@ -19,6 +19,8 @@ from data_tools.review_import import ImportPlan
 from data_tools.review_store import ReviewStore, Stamp
 from data_tools.schema import IMAGE_TOKEN, read_jsonl, read_mask
 from fakeexplain.errors import OutputError, SettingsError
+from fakeexplain.reasoning.references import References
+from fakeexplain.records import Verdict
 from tests.unit.data_tools.review_cases import SIZE, fresh_store, review_all, square
 
 SECRET = "This sentence was rejected [E1]."
@@ -197,6 +199,8 @@ def test_stage_two_reads_the_export_with_verdict_and_evidence_in_its_prompt(stor
         prompt, answer = said["user"], said["assistant"]
         assert "E1" in prompt
         assert "evidence" in prompt.lower()
-        assert answer == row.record.dialogue[1].content
+        entry = next(e for e in row.record.history if e["on"] == "examination")
+        references = References(Verdict.model_validate(entry["verdict"]), row.record.evidence, {})
+        assert references.fill(answer) == row.record.dialogue[1].content
     entry = next(e for e in rows[0].record.history if e["on"] == "examination")
     assert entry["verdict"]["label"] == "manipulated"
