@@ -191,7 +191,7 @@ class AssistantTask:
         ]
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], float]:
-        """Perplexity of held-out answers, also with another picture's map and another picture: they should be worse."""
+        """Perplexity of held-out answers, IoU of regions; both also with another map, another picture: to be worse."""
         device = next(model.parameters()).device
         totals: dict[str, list[float]] = {}
 
@@ -210,13 +210,13 @@ class AssistantTask:
                     for number, logits in enumerate(clicked.rounds if clicked else [], start=1):
                         assert clicked is not None
                         add(f"click_{number}_iou", iou(logits, clicked.targets))
-                elif len(batch["input_ids"]) > 1:
-                    for name, inputs in (
-                        ("map", MAP_INPUTS),
-                        ("picture", ("pixel_values",)),
-                    ):
-                        swapped = {**batch, **{i: batch[i].roll(1, 0) for i in inputs if i in batch}}
-                        add(f"other_{name}", answer_loss(self._run(model, swapped)[0].logits, batch["labels"]))
+                if len(batch["input_ids"]) < 2:
+                    continue
+                for name, inputs in (("map", MAP_INPUTS), ("picture", ("pixel_values",))):
+                    swapped, _ = self._run(model, {**batch, **{i: batch[i].roll(1, 0) for i in inputs if i in batch}})
+                    add(f"other_{name}", answer_loss(swapped.logits, batch["labels"]))
+                    if self.decodes:
+                        add(f"other_{name}_iou", region_iou(swapped, batch, self._seg_id))
         means = {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
         figures = {
             n if n.endswith("iou") else f"{n}_perplexity": v if n.endswith("iou") else float(np.exp(min(v, 50)))

@@ -184,9 +184,10 @@ def _replaced(text: str, told: Sequence[tuple[str, str]]) -> str:
     for words, name in told:
         if len(words) < _SHORT and not words.endswith("%"):
             continue
-        names.setdefault(words, []).append(name)
+        if words in text:  # most are not, and an expression of all would take longer to compile than to use
+            names.setdefault(words, []).append(name)
         first = words[:1].upper() + words[1:]
-        if first != words:
+        if first != words and first in text:
             names.setdefault(first, []).append(capital(name))
     if not names:
         return text

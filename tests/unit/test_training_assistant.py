@@ -233,6 +233,17 @@ def test_the_loss_falls_and_held_out_figures_are_logged(world, tmp_path):
     assert {"click_1_iou", "click_2_iou", "answer_perplexity"} <= figures.keys()
 
 
+def test_regions_are_tried_with_another_map_and_picture(world, tmp_path):
+    task = AssistantTask(settings(world, tmp_path, "assistant_mask_decoding"))
+    (batch,) = (b for b in task._validation if (b["input_ids"] == task._seg_id).any())
+    twice = {name: torch.cat([value, value]) for name, value in batch.items()}
+    vars(task)["_validation"] = [twice]
+    figures, _ = task.evaluate(task.model.eval())
+    assert figures["other_map_iou"] == pytest.approx(figures["region_iou"], abs=1e-4)  # its own map, put in again
+    twice["mask_inputs"][1] = 0
+    assert task.evaluate(task.model)[0]["other_map_iou"] != figures["other_map_iou"]
+
+
 def test_other_pictures_maps_are_tried_in_validation(world, tmp_path):
     task = AssistantTask(settings(world, tmp_path))
     figures, score = task.evaluate(task.model.eval())
