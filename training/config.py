@@ -77,8 +77,6 @@ class DialogueConfig(BaseModel):
         prompt_weight: weight of a token that the assistant reads against one that it writes; task `language` only.
         share_prompts: dialogues about one picture share a sequence, in which their common lines are read once; task
             `language` only (`training.shared_prompts`).
-        renamed_share: share of the pictures whose dialogues have other ids, figures and places; task `language` only
-            (`training.renaming`).
         held_out: share of the photographs, with everything made from them, that only validation sees.
         maps: folder that `python -m training.expert_maps` wrote.
         predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
@@ -99,7 +97,6 @@ class DialogueConfig(BaseModel):
     text_share: float = Field(default=0.2, ge=0, le=1)
     prompt_weight: float = Field(default=0.2, ge=0, le=1)
     share_prompts: bool = False
-    renamed_share: float = Field(default=0.0, ge=0, le=1)
     held_out: float = Field(default=0.05, gt=0, lt=1)
     maps: Path | None = None
     predicted_share: float = Field(default=0.75, ge=0, le=1)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from torch.utils.data import Dataset
 
 from fakeexplain.errors import OutputError, SettingsError
 from fakeexplain.models.assistant_tokenizer import START
-from training.assistant_data import Row, RowTable, open_records
-from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of, tokens_of
+from training.assistant_data import RowTable, open_records
+from training.assistant_prompts import PROMPT_VERSION, dialogues_of, tokens_of
 from training.assistant_tokenizer import read_texts
 from training.config import DialogueConfig
 from training.data import Batch
 from training.length_groups import LengthGroups
-from training.renaming import Renaming
 from training.shared_prompts import PADDING, beginnings, pack
 
 TOKENS_VERSION = 2  # raise it whenever sequences change
@@ -125,7 +123,7 @@ def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size: in
     found = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
     vocabulary = tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)
     told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION, TOKENS_VERSION]
-    told += [size if data.share_prompts else 0, data.renamed_share]
+    told += [size if data.share_prompts else 0]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -157,24 +155,11 @@ def _dialogues(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size
         return Tokens.of([], 1), Tokens.of([], 1)
     trained, held_out = rows.held_out(data.held_out)
 
-    def made(numbers: list[int], size: int, share: float) -> Tokens:
-        dialogues: Iterable[Dialogue] = (d for n in numbers for d in _perhaps_renamed(rows[n], share))
+    def made(numbers: list[int], size: int) -> Tokens:
+        dialogues = (d for n in numbers for d in dialogues_of(rows[n]))
         return Tokens.of(pack((tokens_of(d, tokenizer) for d in dialogues), size), len(tokenizer))
 
-    return made(trained, size if data.share_prompts else 0, data.renamed_share), made(held_out, 0, 0.0)
-
-
-def _perhaps_renamed(row: Row, share: float) -> Iterator[Dialogue]:
-    """The dialogues of a row; those of one picture are all renamed, and alike, or none is."""
-    record = row.record
-    rng = np.random.default_rng(zlib.crc32(f"renamed:{row.root}:{record.image}".encode()))
-    examined = any(h.get("on") == "examination" for h in record.history)
-    naming = Renaming(rng) if examined and rng.random() < share else None
-    for dialogue in dialogues_of(row):
-        if naming is not None:
-            messages = tuple({**m, "content": naming.text(m["content"])} for m in dialogue.messages[1:])
-            dialogue = replace(dialogue, messages=(dialogue.messages[0], *messages), regions={})
-        yield dialogue
+    return made(trained, size if data.share_prompts else 0), made(held_out, 0)
 
 
 class LanguageDataset(Dataset[Batch]):

@@ -25,6 +25,7 @@ from data_tools.instructions.quotes import (
     value_words,
 )
 from fakeexplain.imaging.regions import decode_mask, percent_words
+from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import expectation_words, fact_sentence, percent_of, rate_words
 from fakeexplain.records import Evidence, Region
 
@@ -216,17 +217,12 @@ class Answers:
         first = self._say(p.SOURCE_SHOWN, **values, place=place_of(source), partner=place_of(copy))
         return [first, self._say(p.SOURCE_UNKNOWN, cites=cite([pair]))], source
 
-    def region(self, region: Region, mask: np.ndarray) -> list[str]:
-        """Whether a finding touches a region somebody asks about (mask bool HxW)."""
+    def region(self, region: Region) -> list[str]:
+        """Whether a finding touches a region somebody asks about."""
         said = []
-        for item in self.findings:
-            for found in (item.region, item.partner):
-                if found is None:
-                    continue
-                overlap = float((decode_mask(found.mask) & mask).sum() / max(int(mask.sum()), 1))
-                if overlap >= 0.01:
-                    values = {"overlap": percent_words(overlap).replace(" of the image", ""), "region": region.id}
-                    said.append(self._say(p.REGION_TOUCHED, **values, finding=found.id, cites=cite([item])))
+        for item, found, share in touching(region, self.findings):
+            values = {"overlap": percent_words(share).replace(" of the image", ""), "region": region.id}
+            said.append(self._say(p.REGION_TOUCHED, **values, finding=found.id, cites=cite([item])))
         if said:
             return said[:2]
         if self.label == "manipulated":

@@ -136,16 +136,16 @@ class Dialogues:
                 self._ask(state, topic, {"region": pair.region.id, "other_region": pair.partner.id})
                 self._answer(state, say.compare(pair))
         elif topic == "region_box":
-            region, mask = self._box(state)
+            region = self._box(state)
             asked = TurnRegion(id=region.id, box_xyxy=region.box_xyxy)
             self._ask(state, topic, {"box": box_words(region.box_xyxy), "region": region.id}, asked)
-            self._answer(state, say.region(region, mask))
+            self._answer(state, say.region(region))
         elif topic == "region_words":
             name = list(CELLS)[int(self.rng.integers(9))]
-            region, mask = self._cell(name, state)
+            region = self._cell(name, state)
             asked = TurnRegion(id=region.id, box_xyxy=region.box_xyxy, words=name)
             self._ask(state, topic, {"place": name}, asked)
-            self._answer(state, say.region(region, mask))
+            self._answer(state, say.region(region))
         elif topic == "tool":
             self._tool(state)
 
@@ -155,14 +155,13 @@ class Dialogues:
         state.regions[region.id] = mask
         return region
 
-    def _cell(self, name: str, state: _State) -> tuple[Region, np.ndarray]:
+    def _cell(self, name: str, state: _State) -> Region:
         height, width = self.picture.source.height, self.picture.source.width
         c, r = CELLS[name]
         box = (c * width // 3, r * height // 3, (c + 1) * width // 3, (r + 1) * height // 3)
-        mask = mask_of_box(box, height, width)
-        return self._named(mask, state), mask
+        return self._named(mask_of_box(box, height, width), state)
 
-    def _box(self, state: _State) -> tuple[Region, np.ndarray]:
+    def _box(self, state: _State) -> Region:
         """Half of the boxes are drawn about a finding or about what the forge changed, the others anywhere."""
         height, width = self.picture.source.height, self.picture.source.width
         sample, rng = self.picture.sample, self.rng
@@ -172,8 +171,7 @@ class Dialogues:
             rows, columns = np.nonzero(sample.mask)
             i = int(rng.integers(rows.size))
             x, y = int(np.clip(columns[i] - w // 2, 0, width - w)), int(np.clip(rows[i] - h // 2, 0, height - h))
-        mask = mask_of_box((x, y, x + max(w, 8), y + max(h, 8)), height, width)
-        return self._named(mask, state), mask
+        return self._named(mask_of_box((x, y, x + max(w, 8), y + max(h, 8)), height, width), state)
 
     def _tool(self, state: _State) -> None:
         """A question about a region, the call of an instrument, its new evidence, the answer."""
@@ -184,7 +182,7 @@ class Dialogues:
             region_id = list(state.regions)[int(self.rng.integers(len(state.regions)))]
             words = region_id
         else:
-            region, _ = self._box(state)
+            region = self._box(state)
             region_id, words = region.id, f"{region.id}, {box_words(region.box_xyxy)}"
             asked = TurnRegion(id=region.id, box_xyxy=region.box_xyxy)
         titles = INSTRUMENT_ASKED[instrument]

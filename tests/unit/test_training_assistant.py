@@ -422,7 +422,7 @@ def test_language_goes_on_from_a_model_of_its_sizes_and_from_no_other(world, tmp
         "max_position_embeddings": 4096,
     }
     changes = {"tokenizer": str(world / "language_model"), "language_model_path": str(world / "language_model")}
-    data = {"share_prompts": True, "renamed_share": 1.0, "maps": None}
+    data = {"share_prompts": True, "maps": None}
     config = settings(world, tmp_path, "language", model=None, train=[""], language=sizes, data=data, **changes)
     task = LanguageTask(config)
     begun = load_file(world / "language_model" / "model.safetensors")["model.embed_tokens.weight"]
