@@ -8,7 +8,7 @@ questions whose answer is a matter of choice (explain, court, child): there the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
@@ -32,36 +32,43 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         answers: by rule, to the same question. text: the answer as shown so far.
     """
     intent = answers.asked.intent
-    wanted: dict[str, tuple[Callable[[str], bool], Callable[[], list[str]]]] = {
-        "detect": (lambda t: _states(answers, t), answers.detect),
-        "pressure": (lambda t: _states(answers, t), answers.detect),
-        "leading": (lambda t: _states(answers, t), answers.detect),
-        "injection": (lambda t: _states(answers, t), answers.detect),
-        "locate": (lambda t: _places(answers, t), answers.locate),
-        "show": (lambda t: _places(answers, t), answers.locate),
-        "confidence": (lambda t: not _unsure(answers, t), lambda: _unsure(answers, text)),
-        "causes": (lambda t: _causes(answers, t), answers.causes),
-        "region": (lambda t: not _of_region(answers, t), lambda: _of_region(answers, text)),
-        "tool": (lambda t: not _untold(answers, t), lambda: _untold(answers, text)),
-        "evidence": (lambda t: _named(answers, t), answers.about_evidence),
-        "off_topic": (lambda t: bool(re.search(_DECLINES, t, re.IGNORECASE)), lambda: list(answers.sentences())),
-        "source_of_copy": (lambda t: _source(answers, t), answers.source_of_copy),
-        "file": (lambda t: _cites(answers.facts, t), answers.file),
-        "not_tested": (lambda t: _not_tested(answers, t), answers.not_tested),
-        "instruments": (lambda t: _instruments(answers, t), answers.instruments),
-        "dimensions": (lambda t: _size(answers, t), answers.dimensions),
-        "quality": (lambda t: any(s.rstrip(".") in t for s in answers.quality()), answers.quality),
-        "next_steps": (lambda t: bool(re.search(_STEPS, t, re.IGNORECASE)), lambda: list(answers.sentences())),
+    missing: dict[str, Callable[[], list[str]]] = {
+        "detect": lambda: _unless(_states(answers, text), answers.detect),
+        "pressure": lambda: _unless(_states(answers, text), answers.detect),
+        "leading": lambda: _unless(_states(answers, text), answers.detect),
+        "injection": lambda: _unless(_states(answers, text), answers.detect),
+        "locate": lambda: _unless(_places(answers, text), answers.locate),
+        "show": lambda: _unless(_places(answers, text), answers.locate),
+        "confidence": lambda: _unsure(answers, text),
+        "causes": lambda: _unless(_causes(answers, text), answers.causes),
+        "region": lambda: _of_region(answers, text),
+        "tool": lambda: _untold(answers, text),
+        "evidence": lambda: _unless(_named(answers, text), answers.about_evidence),
+        "off_topic": lambda: _unless(_says(_DECLINES, text), answers.sentences),
+        "source_of_copy": lambda: _unless(_source(answers, text), answers.source_of_copy),
+        "file": lambda: _unless(_cites(answers.facts, text), answers.file),
+        "not_tested": lambda: _unless(_not_tested(answers, text), answers.not_tested),
+        "instruments": lambda: _unless(_instruments(answers, text), answers.instruments),
+        "dimensions": lambda: _unless(_size(answers, text), answers.dimensions),
+        "quality": lambda: _unless(any(s.rstrip(".") in text for s in answers.quality()), answers.quality),
+        "next_steps": lambda: _unless(_says(_STEPS, text), answers.sentences),
     }
-    holds, by_rule = wanted.get(intent, (lambda _: True, list))
-    said = [] if holds(text) else by_rule()
+    said = missing.get(intent, list)()
     if not said and not _named(answers, text):  # whatever else was asked, a record that was named is told
         said = answers.about_evidence()
     return [s for s in said if not s.startswith("measure ")][:MOST]
 
 
+def _unless(holds: bool, by_rule: Callable[[], Iterable[str]]) -> list[str]:
+    return [] if holds else list(by_rule())
+
+
+def _says(pattern: str, text: str) -> bool:
+    return bool(re.search(pattern, text, re.IGNORECASE))
+
+
 def _states(answers: PlainAnswers, text: str) -> bool:
-    return bool(re.search(_STATES[answers.verdict.label], text, re.IGNORECASE))
+    return _says(_STATES[answers.verdict.label], text)
 
 
 def _places(answers: PlainAnswers, text: str) -> bool:
@@ -75,7 +82,7 @@ def _places(answers: PlainAnswers, text: str) -> bool:
 def _causes(answers: PlainAnswers, text: str) -> bool:
     limits = [quote(c) for e in answers.findings for c in e.limits]
     if not limits:
-        return bool(re.search(r"no (?:\w+ ){0,2}finding|nothing|no (?:\w+ ){0,3}evidence", text, re.IGNORECASE))
+        return _says(r"no (?:\w+ ){0,2}finding|nothing|no (?:\w+ ){0,3}evidence", text)
     return any(c in text for c in limits)
 
 
@@ -116,7 +123,7 @@ def _named(answers: PlainAnswers, text: str) -> bool:
 def _source(answers: PlainAnswers, text: str) -> bool:
     pairs = [e for e in answers.findings if e.partner is not None]
     if not pairs:
-        return bool(re.search(r"\bno\b|\bnothing\b|\bnone\b|could not", text, re.IGNORECASE))
+        return _says(r"\bno\b|\bnothing\b|\bnone\b|could not", text)
     return any(
         re.search(rf"\b{e.partner.id}\b", text) or place_of(e.partner) in text for e in pairs if e.partner is not None
     )
