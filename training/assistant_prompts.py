@@ -22,7 +22,7 @@ from fakeexplain.reasoning.references import References
 from fakeexplain.records import Evidence, Region, Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 4  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 5  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -125,7 +125,9 @@ def _examined(row: Row, verdict: Verdict, lines: bool) -> Iterator[Dialogue]:
         brings = [e for e in record.evidence if e.id in {i for t in turns if t.role == "tool" for i in t.evidence_ids}]
         failed += _failed(turns)
         # What this exchange measures is known when its answer is written, and so when earlier ones are read again.
-        references = References(verdict, [*known, *brings], _chosen(chosen), failed)
+        named = understand(_bare(question.content)).evidence_ids
+        about = {"region_id": region.id if region is not None else None, "record_id": named[0] if named else None}
+        references = References(verdict, [*known, *brings], _chosen(chosen), failed, **about)
         prompt = prompting.referred(told, [*history, ("user", asked)], references)
         if current is None or prompt[:-1] != current.messages:
             if current is not None:
@@ -137,7 +139,7 @@ def _examined(row: Row, verdict: Verdict, lines: bool) -> Iterator[Dialogue]:
             current.regions[region.id] = mask
         for turn in turns:
             said = _said(turn, record)
-            said = references.put(said) if turn.role == "assistant" else references.shorten(said)
+            said = references.put(said, answers=True) if turn.role == "assistant" else references.shorten(said)
             current.messages.append({"role": turn.role, "content": said})
             if turn.role == "assistant":
                 current.targets += _targets(turn.content, _mask_of(turn.region, row))

@@ -72,7 +72,7 @@ class AssistantWriter:
         inputs = self._inputs(asked)
         references = references_of(asked)
         if again and request.said:
-            inputs = self._going_on(inputs, references.put(request.said))
+            inputs = self._going_on(inputs, references.put(request.said, answers=True))
         stopped = threading.Event()
 
         class Stop(StoppingCriteria):
@@ -139,7 +139,7 @@ class AssistantWriter:
     def _inputs(self, request: WriteRequest, answer: str | None = None) -> dict[str, Any]:
         turns = assistant_messages(request)
         if answer is not None:
-            turns = [*turns, {"role": "assistant", "content": references_of(request).put(answer)}]
+            turns = [*turns, {"role": "assistant", "content": references_of(request).put(answer, answers=True)}]
         text = "\n".join(t["content"] for t in turns)
         regions = {i: decode_mask(r.mask) for i, r in request.regions.items() if f"{i} {REGION_MARK}" in text}
         localization, features = self._look(request)

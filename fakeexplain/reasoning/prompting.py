@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fakeexplain.imaging.regions import percent_words
+from fakeexplain.reasoning.intents import understand
 from fakeexplain.reasoning.quoting import box_words, quote, rate_of, value_words
 from fakeexplain.reasoning.references import References
 from fakeexplain.reasoning.topics import topic_line
@@ -163,16 +164,25 @@ def referred(lines: Sequence[str], turns: Sequence[tuple[str, str]], references:
     Training turns its records into prompts with this, too.
     """
     told = []
-    for role, content in turns:
+    asked = max(i for i, (role, _) in enumerate(turns) if role == "user")
+    for number, (role, content) in enumerate(turns):
         if role == "assistant":
-            content = references.put(content)
+            content = references.put(content, answers=number > asked)
         told.append((role, references.shorten(content) if role == "tool" else content))
     return dialogue_messages([references.shorten(line) for line in lines], told, instruction=REFERRING)
 
 
 def references_of(request: WriteRequest) -> References:
     """What an answer to a request may refer to."""
-    return References(request.examination.verdict, request.evidence, request.regions, request.failed)
+    records = understand(request.question).evidence_ids
+    return References(
+        request.examination.verdict,
+        request.evidence,
+        request.regions,
+        request.failed,
+        region_id=request.region_id,
+        record_id=records[0] if records else None,
+    )
 
 
 def assistant_messages(request: WriteRequest) -> list[dict[str, str]]:

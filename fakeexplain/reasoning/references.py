@@ -9,7 +9,9 @@ trained on, and its own of earlier turns, are turned the other way. Delexicalise
 Fields of evidence: value, reference, against (what the reference is), quantity, reason, cause1, cause2, ..., rate (by
 chance), side (higher or lower than the reference), fact (the record's own sentence). Of regions: place, spot ("lower
 centre"), size, box, failure (why it could not be measured), `R3 in R1` (part of R3 that lies in R1). Of the verdict:
-probability, promise, grounds, expectation. A capital at the beginning gives one in the text: "{R1 Place}".
+probability, promise, grounds, expectation. A capital at the beginning gives one in the text: "{R1 Place}". What the
+question of the moment is about has names of its own: `region` for the region chosen ("{region}", "{region place}"),
+`record` for the evidence it names ("{record value} [{record}]").
 
 Left out: writers of other makes (`local_writer`, `url_writer`), which are given figures and copy them.
 """
@@ -31,6 +33,8 @@ _BETWEEN = re.compile(r"((?<=[.!?])\s+)")
 _PROBABLE = re.compile(r"probab|chance (?:of|that) a|likely", re.IGNORECASE)
 _SHORT = 2  # characters; a shorter string without a unit is too common to be recognised
 _LONG = 24  # characters from which a string belongs to its record whatever is cited
+_NAMES = re.compile(r"\{[^{}]*\}|(?<![A-Za-z])[ER]\d+\b")
+REGION, RECORD = "region", "record"
 _LONGEST = 40  # characters of a reference
 _IN_LINES = ("against", "reason", "cause")  # fields whose words are long and seldom needed to answer
 
@@ -41,6 +45,7 @@ class References:
     Args:
         verdict: of the examination. evidence: all that may be cited. regions: by id, those of the evidence among them.
         failed: region id and reason of measurements that could not be made.
+        region_id, record_id: what the question is about, None for nothing of that kind.
     """
 
     def __init__(
@@ -49,6 +54,9 @@ class References:
         evidence: Iterable[Evidence],
         regions: Mapping[str, Region],
         failed: Sequence[tuple[str, str]] = (),
+        *,
+        region_id: str | None = None,
+        record_id: str | None = None,
     ) -> None:
         self._evidence = {e.id: e for e in evidence if e.id}
         found = (r for e in self._evidence.values() for r in (e.region, e.partner))
@@ -61,16 +69,20 @@ class References:
             "expectation": quote(expectation_words(verdict)),
         }
         self._places = {i: _region_fields(r) for i, r in self._regions.items()}
-        for region_id, reason in failed:
-            if region_id in self._places:
-                self._places[region_id]["failure"] = quote(reason)
+        for failed_id, reason in failed:
+            if failed_id in self._places:
+                self._places[failed_id]["failure"] = quote(reason)
+        self._about = {REGION: region_id, RECORD: record_id}
+        self._about = {name: i for name, i in self._about.items() if i in self._places or i in self._fields}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every reference that can be filled, without braces and without those that begin with a capital."""
         held = [*self._fields.items(), *self._places.items()]
         pairs = (f"{one} in {two}" for one in self._regions for two in self._regions if one != two)
-        return (*(f"{i} {name}" for i, fields in held for name in fields), *pairs, *self._verdict)
+        names = (*(f"{i} {name}" for i, fields in held for name in fields), *pairs, *self._verdict)
+        about = (a for n in names if (a := self._named_by_question(n)) != n)
+        return (*names, *about, *self._about)
 
     def fill(self, text: str) -> str:
         """The text with every reference that can be filled; others stay, for the checker to refuse."""
@@ -89,13 +101,29 @@ class References:
         if held:
             yield held
 
-    def put(self, text: str) -> str:
+    def put(self, text: str, *, answers: bool = False) -> str:
         """The text with references for what it takes from the records that each of its sentences cites or names.
 
         `fill` gives the text again.
+
+        Args:
+            answers: whether it answers the question of the moment, whose region and record have names of their own.
         """
         parts = _BETWEEN.split(text)
-        return "".join(part if number % 2 else self._referring(part) for number, part in enumerate(parts))
+        said = "".join(part if number % 2 else self._referring(part) for number, part in enumerate(parts))
+        return _NAMES.sub(self._by_question, said) if answers and self._about else said
+
+    def _by_question(self, found: re.Match[str]) -> str:
+        said = found.group(0)
+        if said[0] == "{":
+            return self._named_by_question(said)
+        named = self._named_by_question(said)
+        return said if named == said else "{" + named + "}"
+
+    def _named_by_question(self, name: str) -> str:
+        for alias, held in self._about.items():
+            name = re.sub(rf"(?<![A-Za-z]){held}\b", alias, name)
+        return name
 
     def shorten(self, line: str) -> str:
         """A line of a prompt with references for long quotations; figures, places and kinds of traces stay."""
@@ -116,8 +144,13 @@ class References:
         return said[:1].upper() + said[1:] if name[:1].isupper() and not _REGION.fullmatch(name) else said
 
     def _text(self, owner: str, name: str) -> str:
-        if owner.endswith(" in") and name in self._regions and owner.removesuffix(" in") in self._regions:
-            return self._overlap(owner.removesuffix(" in"), name)
+        if not owner and name in self._about:
+            return str(self._about[name])
+        name = self._about.get(name) or name if owner.endswith(" in") else name
+        one = owner.removesuffix(" in")
+        owner = self._about.get(one) or one if owner else ""
+        if name in self._regions and owner in self._regions:
+            return self._overlap(owner, name)
         held = self._verdict if not owner else self._fields.get(owner) or self._places.get(owner) or {}
         return held.get(name, "")
 

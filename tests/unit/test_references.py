@@ -142,3 +142,24 @@ def test_only_our_own_assistant_is_asked_to_refer(talk):
     assert (
         references_of(failed).fill("R1 could not be measured: {R1 failure}.") == "R1 could not be measured: too small."
     )
+
+
+def test_what_the_question_is_about_has_a_name_of_its_own(talk):
+    about = References(
+        talk.examination.verdict, talk.evidence, talk.regions, [("R1", "too small")], region_id="R1", record_id="E1"
+    )
+    for text, named in (
+        ("R1 could not be measured: too small.", "{region} could not be measured: {region failure}."),
+        ("measure noise on R1", "measure noise on {region}"),
+        (f"R1 lies {about.fill('{R1 place}')} [E1].", "{region} lies {region place} [{record}]."),
+        (f"The figure is {about.fill('{E1 value}')} [E1].", "The figure is {record value} [{record}]."),
+        (f"{about.fill('{R2 in R1}')} of R2 is inside R1 [E1].", "{R2 in region} of R2 is inside {region} [{record}]."),
+        ("R10 and E12 are others.", "R10 and E12 are others."),
+    ):
+        assert about.put(text, answers=True) == named
+        assert about.fill(named) == text
+        assert "region" not in about.put(text).replace("region}", "")  # in answers of earlier turns ids stay
+    assert {"region", "record", "region place", "record value", "region in R2", "R2 in region"} <= set(about.names)
+    plain = References(talk.examination.verdict, talk.evidence, talk.regions)
+    assert plain.put("R1 [E1].", answers=True) == "R1 [E1]."
+    assert not {"region", "record"} & set(plain.names)
