@@ -24,6 +24,7 @@ from fakeexplain.records import Evidence, Examination, Region, Verdict
 
 IMAGE_MARK, MASK_MARK, REGION_MARK = "<image>", "<mask>", "<region>"
 MOST_TOUCHING = 3  # findings told of one region
+MOST_NAMED = 2  # records told again behind a question that names them
 ROLES = ("system", "user", "assistant", "tool")
 INSTRUCTION = (
     "You word the findings of an examination of one photograph. The verdict is decided already and you never change "
@@ -116,14 +117,18 @@ def question_text(
     *,
     topic: bool = True,
 ) -> str:
-    """A question as it is put: its words, what the reader takes them to ask for, and the region chosen for it.
+    """A question as it is put: its words, what the reader takes them to ask for, records it names, its region.
 
-    Arguments as in `region_line`; topic: whether the reader says what it takes the question to ask for.
+    Arguments as in `region_line`; topic: whether the reader says what it takes the question to ask for, and the lines
+    of records that it names are told once more, where a small model reads them.
     """
     text = without_marks(question)
     hint = topic_line(text, region.id if region is not None else None) if topic else ""
     chosen = region_line(region, evidence, verdict) if region is not None else ""
-    return "\n".join(line for line in (text, hint, chosen) if line)
+    ids = understand(text).evidence_ids[:MOST_NAMED] if topic and verdict is not None else ()
+    known = {e.id: e for e in evidence}
+    named = [evidence_line(known[i], verdict) for i in ids if i in known] if verdict is not None else []
+    return "\n".join(line for line in (text, hint, *named, chosen) if line)
 
 
 def tool_text(item: Evidence) -> str:
@@ -168,7 +173,9 @@ def referred(lines: Sequence[str], turns: Sequence[tuple[str, str]], references:
     for number, (role, content) in enumerate(turns):
         if role == "assistant":
             content = references.put(content, answers=number > asked)
-        told.append((role, references.shorten(content) if role == "tool" else content))
+        else:
+            content = "\n".join(references.shorten(line) for line in content.split("\n"))
+        told.append((role, content))
     return dialogue_messages([references.shorten(line) for line in lines], told, instruction=REFERRING)
 
 

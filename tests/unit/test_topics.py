@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -85,3 +86,14 @@ def test_training_reads_what_a_conversation_shows(request_about_r1):
     learned = list(dialogues_of(Row(0, record, Path())))
     assert list(learned[-1].messages[:-1]) == assistant_messages(request)
     assert (learned[-1].regions["R1"] == decode_mask(request.regions["R1"].mask)).all()
+
+
+def test_the_line_of_a_record_that_a_question_names_is_told_again(request_about_r1):
+    request = replace(request_about_r1, question="What does E1 say?", region_id=None)
+    ours, others = assistant_messages(request)[-1]["content"], text_messages(request)[-1]["content"]
+    line = next(line for line in assistant_messages(request)[1]["content"].splitlines() if line.startswith("E1 "))
+    assert ours.splitlines() == ["What does E1 say?", "(asks for: record E1)", line]
+    assert "{E1 cause1}" in line  # long quotations by reference here, too
+    assert others == "What does E1 say?"
+    nobody = replace(request, question="What does E77 say?")
+    assert len(assistant_messages(nobody)[-1]["content"].splitlines()) == 2
