@@ -36,6 +36,9 @@ Event = AnswerSentence | ToolCall | Answer
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
 )
+_LEFT_OUT = (
+    "Your answer so far: “{said}” It leaves out something that was asked for. Go on with one sentence that says it."
+)
 _ENGLISH_ONLY = (
     "Only English is understood well here, and answers come in English; where this one does not fit, ask in English."
 )
@@ -114,10 +117,28 @@ class Turn:
             yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
+        yield from self._go_on()
         for text in completion(self._answers(), " ".join(s.text for s in self.sentences)):
             found = self._checker().check(text)
             if found.finding != "unsupported":
                 yield from self._show(found, "rule", found.finding)
+
+    def _go_on(self) -> Iterator[Event]:
+        """Lets a writer go on where its answer leaves out what was asked for; shows what makes less of that missing."""
+        before = " ".join(s.text for s in self.sentences)
+        missing = completion(self._answers(), before)
+        if not missing or not self.sentences or self.sentences[-1].written_by != "model":
+            return
+        with closing(
+            _sentences(self.talk.writer, self._request(_LEFT_OUT.format(said=printable(before, 600)), more=True))
+        ) as proposed:
+            for sentence in islice(proposed, 2):
+                found = self._checker().check(sentence)
+                if tool_line(sentence) is not None or found.finding == "unsupported" or self._told(found):
+                    return
+                if len(completion(self._answers(), f"{before} {found.text}")) < len(missing):
+                    yield from self._show(found, "model", found.finding)
+                    return
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""
@@ -242,7 +263,7 @@ class Turn:
     def _checker(self) -> Checker:
         return Checker(self.talk.examination, self.talk.evidence, self.talk._regions, self.talk._failed)
 
-    def _request(self, feedback: str = "") -> WriteRequest:
+    def _request(self, feedback: str = "", *, more: bool = False) -> WriteRequest:
         talk = self.talk
         return WriteRequest(
             source=talk.source,
@@ -255,6 +276,7 @@ class Turn:
             feedback=feedback,
             calls=tuple(self.calls),
             failed=tuple(talk._failed),
+            more=more,
             said=" ".join(s.text for s in self.sentences[self.told_before :] if s.written_by == "model"),
         )
 

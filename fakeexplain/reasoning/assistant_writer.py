@@ -64,14 +64,16 @@ class AssistantWriter:
         import torch
         from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
+        from fakeexplain.models.assistant_tokenizer import END
         from fakeexplain.reasoning.grounded_decoding import only_known
 
         # Trained without reproaches, it is confused by one: a second try draws other words instead, behind what stands.
-        again = bool(request.feedback)
+        # Asked for more, it goes on there with what it finds likeliest but the end.
+        again = bool(request.feedback) and not request.more
         asked = replace(request, feedback="")
         inputs = self._inputs(asked)
         references = references_of(asked)
-        if again and request.said:
+        if (again or request.more) and request.said:
             inputs = self._going_on(inputs, references.put(request.said, answers=True))
         stopped = threading.Event()
 
@@ -95,6 +97,7 @@ class AssistantWriter:
                         max_new_tokens=self._max_new_tokens,
                         do_sample=again,
                         temperature=0.5 if again else None,
+                        begin_suppress_tokens=[tokenizer.convert_tokens_to_ids(END)] if request.more else None,
                         logits_processor=LogitsProcessorList([known]),
                         streamer=streamer,
                         stopping_criteria=StoppingCriteriaList([Stop()]),

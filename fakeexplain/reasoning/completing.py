@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
+from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import percent_of, rate_words
-from fakeexplain.records import Evidence
+from fakeexplain.records import Evidence, Region
 
 _STATES = {
     "manipulated": r"\bevidence\b|\bpoints? to\b|\balter|\bchange|\bedit|\bfinding",
@@ -106,13 +107,25 @@ def _untold(answers: PlainAnswers, text: str) -> list[str]:
 
 
 def _of_region(answers: PlainAnswers, text: str) -> list[str]:
-    """What an answer about a region lacks: that it is about it at all, and its size where that was asked for."""
-    ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
-    said = [] if not ids or any(re.search(rf"\b{i}\b", text) for i in ids) else answers.region()
+    """What an answer about a region lacks: whether a finding touches it, and its size where that was asked for."""
     region = answers.region_asked()
+    ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
+    named = not ids or any(re.search(rf"\b{i}\b", text) for i in ids)
+    said = [] if named else answers.region()
+    if region is not None and named and not _touch_told(answers, region, text):
+        said = answers.touching(region)
     if region is not None and answers.asked.size and size_of(region) not in " ".join([text, *said]):
         said = [answers.extent(region), *said]
     return said
+
+
+def _touch_told(answers: PlainAnswers, region: Region, text: str) -> bool:
+    """Whether an answer says which findings a region touches, or that it touches none."""
+    touched = touching(region, answers.findings)
+    if not touched:
+        quiet = answers.verdict.label != "manipulated" and _states(answers, text)
+        return quiet or _says(r"\bno (?:\w+ ){0,2}finding", text)
+    return any(re.search(rf"\b{found.id}\b", text) or f"[{item.id}]" in text for item, found, _ in touched)
 
 
 def _named(answers: PlainAnswers, text: str) -> bool:

@@ -6,12 +6,12 @@ the one that is named, and a small model need not copy digits and long strings, 
 trained on, and its own of earlier turns, are turned the other way. Delexicalised generation, after Wen et al. (EMNLP
 2015). What is said of a figure is still the checker's to judge (`grounding`).
 
-Fields of evidence: value, reference, against (what the reference is), quantity, reason, cause1, cause2, ..., rate (by
-chance), side (higher or lower than the reference), fact (the record's own sentence). Of regions: place, spot ("lower
-centre"), size, box, failure (why it could not be measured), `R3 in R1` (part of R3 that lies in R1). Of the verdict:
-probability, promise, grounds, expectation. A capital at the beginning gives one in the text: "{R1 Place}". What the
-question of the moment is about has names of its own: `region` for the region chosen ("{region}", "{region place}"),
-`record` for the evidence it names ("{record value} [{record}]").
+Fields of evidence: instrument, value, reference, against (what the reference is), quantity, reason, cause1, cause2,
+..., rate (by chance), side (higher or lower than the reference), fact (the record's own sentence). Of regions: place,
+spot ("lower centre"), size, box, failure (why it could not be measured), `R3 in R1` (part of R3 that lies in R1).
+Of the verdict: probability, promise, grounds, expectation. A capital at the beginning gives one in the text, as in
+"{R1 Place}". What the question of the moment is about has names of its own: `region` for the region chosen
+("{region}", "{region place}"), `record` for the evidence it names ("{record value} [{record}]").
 
 Left out: writers of other makes (`local_writer`, `url_writer`), which are given figures and copy them.
 """
@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fakeexplain.imaging.regions import decode_mask, percent_words
-from fakeexplain.reasoning.quoting import box_words, place_of, quote, rate_of, size_of, value_words
+from fakeexplain.reasoning.quoting import box_words, instrument_words, place_of, quote, rate_of, size_of, value_words
 from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant, percent_of, rate_words
 from fakeexplain.records import Evidence, Region, Verdict
 
@@ -36,6 +36,7 @@ _LONG = 24  # characters from which a string belongs to its record whatever is c
 _NAMES = re.compile(r"\{[^{}]*\}|(?<![A-Za-z])[ER]\d+\b")
 REGION, RECORD = "region", "record"
 _LONGEST = 40  # characters of a reference
+_SHARED = ("instrument", "quantity")  # fields that many records have in common
 _IN_LINES = ("against", "reason", "cause")  # fields whose words are long and seldom needed to answer
 
 
@@ -167,7 +168,7 @@ class References:
             told += [(words, f"{i} {name}") for name, words in self._fields[i].items()]
         for i in self._fields:
             if i not in cited:
-                told += [(w, f"{i} {n}") for n, w in self._fields[i].items() if len(w) >= _LONG and n != "quantity"]
+                told += [(w, f"{i} {n}") for n, w in self._fields[i].items() if len(w) >= _LONG and n not in _SHARED]
         of_cited = [r.id for i in cited for r in (self._evidence[i].region, self._evidence[i].partner) if r is not None]
         for i in dict.fromkeys([*named, *of_cited]):
             told += [(words, f"{i} {name}") for name, words in self._places.get(i, {}).items()]
@@ -182,14 +183,16 @@ class References:
 
 
 def _fields(item: Evidence, verdict: Verdict) -> dict[str, str]:
-    """What may be said of one record; of a test that found nothing, nothing."""
+    """What may be said of one record; of a test that found nothing, no more than which it was."""
+    instrument = {"instrument": instrument_words(item.instrument)}
     if item.kind == "abstention":
-        return {"reason": quote(item.reason)}
+        return instrument | {"reason": quote(item.reason)}
     if item.kind == "detection" and not is_significant(item, verdict):
-        return {}
+        return instrument
     value, reference = value_words(item, item.value), value_words(item, item.reference)
     numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (item.value, item.reference))
     told = {
+        **instrument,
         "value": value,
         "reference": reference,
         "side": ("higher" if item.value > item.reference else "lower")  # type: ignore[operator]

@@ -34,6 +34,7 @@ class WriteRequest:
         feedback: what the checker refused, for the one regeneration; "" at first.
         calls: tool calls of this turn, in order; their evidence is the last in `evidence`.
         said: with feedback, the writer's own sentences that stand before the refused one; "" where there are none.
+        more: whether `said` stands and leaves something out that was asked for; `feedback` says so, too.
         failed: region id and reason of every measurement of the dialogue that could not be made.
     """
 
@@ -48,6 +49,7 @@ class WriteRequest:
     calls: tuple[ToolCall, ...] = ()
     said: str = ""
     failed: tuple[tuple[str, str], ...] = ()
+    more: bool = False
 
 
 class Writer(Protocol):

@@ -110,3 +110,58 @@ def test_the_metadata_asked_for_is_told(examiner: Examiner) -> None:
     found = answer(examiner, private_jpeg(), "Which camera took this picture?", BESIDE)
     facts = {e.id for e in examiner.examine(private_jpeg()).evidence if e.kind == "fact"}
     assert facts & {i for s in found.sentences for i in s.evidence_ids}
+
+
+class GoesOn(Says):
+    """Says one thing, and another when it is asked for more."""
+
+    def __init__(self, text: str, more: str) -> None:
+        super().__init__(text)
+        self.more, self.asked = more, []
+
+    def write(self, request: WriteRequest) -> Iterator[str]:
+        self.asked.append(request)
+        yield (self.more if request.more else self.text) + "\n"
+
+
+def test_a_model_may_go_on_before_the_rules_complete_its_answer(examiner: Examiner) -> None:
+    whole = [s.text for s in Conversation(examiner, FORGED).ask("How sure are you?").sentences]
+    writer = GoesOn(whole[0], whole[-1])
+    found = Conversation(examiner, FORGED, writer=writer).ask("How sure are you?")
+    assert [(s.text, s.written_by) for s in found.sentences] == [(whole[0], "model"), (whole[-1], "model")]
+    (request,) = (r for r in writer.asked if r.more)
+    assert request.said == whole[0]
+    assert whole[0] in request.feedback
+
+
+@pytest.mark.parametrize("more", [BESIDE, "There are 12 % of it in R9 [E77].", "measure noise on R1", ""])
+def test_what_goes_on_without_what_was_asked_for_is_left_out(examiner: Examiner, more: str) -> None:
+    whole = [s.text for s in Conversation(examiner, FORGED).ask("How sure are you?").sentences]
+    found = Conversation(examiner, FORGED, writer=GoesOn(whole[0], more)).ask("How sure are you?")
+    assert [(s.text, s.written_by) for s in found.sentences] == [(whole[0], "model"), (whole[-1], "rule")]
+    assert not found.tool_calls
+    assert found.struck == 0
+
+
+def test_nobody_goes_on_where_nothing_is_missing(examiner: Examiner) -> None:
+    whole = Conversation(examiner, FORGED).ask("How sure are you?").text
+    writer = GoesOn(whole, BESIDE)
+    Conversation(examiner, FORGED, writer=writer).ask("How sure are you?")
+    assert not [r for r in writer.asked if r.more]
+
+
+def test_a_measurement_does_not_stand_for_what_was_found(examiner: Examiner) -> None:
+    """Asked whether a finding lies in a region, a model measured its noise and said no more."""
+
+    class Measures(Says):
+        def write(self, request: WriteRequest) -> Iterator[str]:
+            yield self.text + "\n" if request.calls else f"measure noise on {request.region_id}\n"
+
+    for box, wanted in (((40, 200, 300, 460), "finding"), ((0, 0, 60, 40), "No finding touches")):
+        talk = Conversation(examiner, FORGED, writer=Measures(BESIDE))
+        region = talk.add_region(box_xyxy=box)
+        found = talk.ask("Is any finding in there?", region=region.id)
+        assert len(found.tool_calls) == 1
+        added = " ".join(s.text for s in found.sentences if s.written_by == "rule")
+        assert wanted in added
+        assert region.id in added

@@ -79,7 +79,10 @@ def test_a_figure_belongs_to_the_record_that_is_cited(talk):
 def test_a_test_that_found_nothing_has_no_figure_to_tell(talk):
     quiet = talk.evidence[0].model_copy(update={"id": "E9", "log10_nfa": 0.0, "p_value": None})
     references = References(talk.examination.verdict, (quiet,), {})
-    assert not [n for n in references.names if n.startswith("E9 ")]
+    assert [n for n in references.names if n.startswith("E9 ")] == ["E9 instrument"]
+    text = "The search for areas that repeat each other found nothing beyond chance [E9]."
+    assert references.put(text) == "{E9 Instrument} found nothing beyond chance [E9]."
+    assert references.fill("{E9 Instrument} found nothing beyond chance [E9].") == text
     assert references.fill("At {E9 value} it is high [E9].") == "At {E9 value} it is high [E9]."
 
 
