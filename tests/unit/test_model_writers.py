@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -148,6 +149,32 @@ def test_a_second_try_reads_the_sentences_that_stand(examiner: Examiner, monkeyp
     for said in ("", "The finding R1 lies there [E1]."):
         assert "".join(writer.write(replace(asked[0], feedback="No.", said=said))) == ""
     assert read[-1] == read[-2] + "The finding R1 lies there [E1]."
+    monkeypatch.undo()
+    end = writer._processor.tokenizer.convert_tokens_to_ids("<|end|>")
+    monkeypatch.setattr(writer, "_max_new_tokens", 3)
+    pieces: dict[bool, str] = {}
+    for more in (
+        False,
+        True,
+    ):  # a model that would end at once goes on, and with the likeliest, when there is more to say
+        with torch.no_grad(), monkeypatch.context() as patch:
+            patch.setattr(writer._model, "forward", ending(writer._model.forward, end))
+            request = replace(
+                asked[0], feedback="More." if more else "", said="The finding R1 lies there [E1].", more=more
+            )
+            pieces[more] = "".join(writer.write(request)).strip()
+    assert pieces[False] == ""
+    assert pieces[True]
+
+
+def ending(forward, end: int):  # type: ignore[no-untyped-def]
+    @functools.wraps(forward)
+    def forward_to_the_end(*args, **options):  # type: ignore[no-untyped-def]
+        output = forward(*args, **options)
+        output.logits[..., end] = output.logits.max() + 10
+        return output
+
+    return forward_to_the_end
 
 
 def test_a_random_assistant_points_only_where_a_region_is(examiner: Examiner) -> None:
