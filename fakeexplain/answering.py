@@ -118,27 +118,29 @@ class Turn:
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
-        for text in completion(self._answers(), " ".join(s.text for s in self.sentences)):
+        for text in self._missing():
             found = self._checker().check(text)
             if found.finding != "unsupported":
                 yield from self._show(found, "rule", found.finding)
 
     def _go_on(self) -> Iterator[Event]:
         """Lets a writer go on where its answer leaves out what was asked for; shows what makes less of that missing."""
-        before = " ".join(s.text for s in self.sentences)
-        missing = completion(self._answers(), before)
-        if not missing or not self.sentences or self.sentences[-1].written_by != "model":
+        if not self.sentences or self.sentences[-1].written_by != "model" or not (missing := self._missing()):
             return
-        with closing(
-            _sentences(self.talk.writer, self._request(_LEFT_OUT.format(said=printable(before, 600)), more=True))
-        ) as proposed:
+        told = printable(" ".join(s.text for s in self.sentences), 600)
+        request = self._request(_LEFT_OUT.format(said=told), more=True)
+        with closing(_sentences(self.talk.writer, request)) as proposed:
             for sentence in islice(proposed, 2):
                 found = self._checker().check(sentence)
                 if tool_line(sentence) is not None or found.finding == "unsupported" or self._told(found):
                     return
-                if len(completion(self._answers(), f"{before} {found.text}")) < len(missing):
+                if len(self._missing(found.text)) < len(missing):
                     yield from self._show(found, "model", found.finding)
                     return
+
+    def _missing(self, *further: str) -> list[str]:
+        """What the rules would add to what is shown, were these sentences shown too."""
+        return completion(self._answers(), " ".join([*(s.text for s in self.sentences), *further]))
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""

@@ -200,7 +200,7 @@ def ask(assistant: Path, picture: Path, question: str, *, max_new_tokens: int = 
     source = SourceImage.from_path(picture)
     examination = Examiner(keep=1).examine(source)
     request = WriteRequest(source, examination, examination.evidence, {}, (), question)
-    inputs = processor(prompting.messages(request), image=source.rgb)
+    inputs = processor(prompting.assistant_messages(request), image=source.rgb)
     written: Any = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
     new = written[0, inputs["input_ids"].shape[1] :]
     if not len(new):

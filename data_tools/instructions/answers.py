@@ -221,7 +221,7 @@ class Answers:
         """Whether a finding touches a region somebody asks about."""
         said = []
         for item, found, share in touching(region, self.findings):
-            values = {"overlap": percent_words(share).replace(" of the image", ""), "region": region.id}
+            values = {"overlap": percent_words(share), "region": region.id}
             said.append(self._say(p.REGION_TOUCHED, **values, finding=found.id, cites=cite([item])))
         if said:
             return said[:2]

@@ -53,7 +53,8 @@ class OnlyKnown(LogitsProcessor):
         self._begun = frozenset(w[:end] for w in self._whole for end in range(1, len(w) + 1))
         self._digits, self._joints = _numeric_tokens(tokenizer)
         self._references = frozenset(f"{{{name}}}" for name in references)
-        self._by_text, self._opening = _texts(tokenizer) if self._references else ({}, ())
+        self._by_text, opening = _texts(tokenizer) if self._references else ({}, ())
+        self._dead_ends = [i for i, begun in opening if not any(r.startswith(begun) for r in self._references)]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """input_ids B,T and scores B,V -> scores with what is forbidden at minus infinity."""
@@ -73,8 +74,7 @@ class OnlyKnown(LogitsProcessor):
                 allowed[number] = begun + text in self._begun
         for number, text in self._digits:
             allowed[number] = self._leads_on(begun, text)
-        for number, text in self._opening:
-            allowed[number] &= any(r.startswith(text[text.index("{") :]) for r in self._references)
+        allowed[self._dead_ends] = False
         if not allowed.any():  # what stands already leads nowhere, as a name with a number in it cut off by `_TAIL`
             allowed[:] = True
             allowed[[number for number, _ in self._digits]] = False
@@ -132,12 +132,12 @@ def _numeric_tokens(tokenizer: Any) -> tuple[tuple[tuple[int, str], ...], tuple[
 
 @functools.lru_cache(maxsize=4)
 def _texts(tokenizer: Any) -> tuple[dict[str, tuple[int, ...]], tuple[tuple[int, str], ...]]:
-    """(ids by text, (id, text) of tokens that hold a brace and go on behind it)."""
+    """(ids by text, (id, text from the brace on) of tokens that hold a brace and go on behind it)."""
     ids: dict[str, tuple[int, ...]] = {}
     opening = []
     for number in range(len(tokenizer)):
         text = str(tokenizer.decode([number]))
         ids[text] = (*ids.get(text, ()), number)
         if "{" in text and not text.endswith("{"):
-            opening.append((number, text))
+            opening.append((number, text[text.index("{") :]))
     return ids, tuple(opening)

@@ -103,7 +103,7 @@ def _touching(region: Region, evidence: Sequence[Evidence], verdict: Verdict) ->
     deciding = verdict.deciding_ids if verdict.label == "manipulated" else ()
     said = []
     for item, found, share in touching(region, (e for e in evidence if e.id in deciding)):
-        part = percent_words(share).replace(" of the image", "")
+        part = percent_words(share)
         inside = "is a finding" if found.id == region.id else f"{part} of it lies inside {found.id}"
         said.append(f"{inside} [{item.id}]")
     return "; ".join(said[:MOST_TOUCHING]) or "no finding touches it"

@@ -21,14 +21,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fakeexplain.imaging.regions import decode_mask, percent_words
+from fakeexplain.imaging.regions import percent_words
+from fakeexplain.reasoning.grounding_records import CITED, named_regions
 from fakeexplain.reasoning.quoting import box_words, instrument_words, place_of, quote, rate_of, size_of, value_words
+from fakeexplain.reasoning.touching import share_inside
 from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant, percent_of, rate_words
 from fakeexplain.records import Evidence, Region, Verdict
 
 REFERENCE = re.compile(r"\{([A-Za-z][A-Za-z0-9 ]*)\}")
-_CITED = re.compile(r"\[(E\d+)\]")
-_REGION = re.compile(r"(?<![A-Za-z])R\d+\b")
 _BETWEEN = re.compile(r"((?<=[.!?])\s+)")
 _PROBABLE = re.compile(r"probab|chance (?:of|that) a|likely", re.IGNORECASE)
 _SHORT = 2  # characters; a shorter string without a unit is too common to be recognised
@@ -141,8 +141,10 @@ class References:
 
     def _filled(self, reference: str) -> str:
         owner, _, name = reference.rpartition(" ")
-        said = self._text(owner, name[:1].lower() + name[1:] if name[1:] and not name[1:].isdigit() else name)
-        return said[:1].upper() + said[1:] if name[:1].isupper() and not _REGION.fullmatch(name) else said
+        if name in self._regions:  # the second one of a pair, whose capital is its own
+            return self._text(owner, name)
+        said = self._text(owner, name[:1].lower() + name[1:])
+        return said[:1].upper() + said[1:] if name[:1].isupper() else said
 
     def _text(self, owner: str, name: str) -> str:
         if not owner and name in self._about:
@@ -156,12 +158,11 @@ class References:
         return held.get(name, "")
 
     def _overlap(self, one: str, two: str) -> str:
-        inside, around = decode_mask(self._regions[one].mask), decode_mask(self._regions[two].mask)
-        return percent_words(float((inside & around).sum() / max(int(inside.sum()), 1)))
+        return percent_words(share_inside(self._regions[one], self._regions[two]))
 
     def _referring(self, sentence: str) -> str:
-        cited = [i for i in dict.fromkeys(_CITED.findall(sentence)) if i in self._fields]
-        named = [i for i in dict.fromkeys(_REGION.findall(sentence)) if i in self._regions]
+        cited = [i for i in dict.fromkeys(CITED.findall(sentence)) if i in self._fields]
+        named = [i for i in named_regions(sentence) if i in self._regions]
         probable = bool(_PROBABLE.search(sentence))
         told = list(self._of_verdict(probable))
         for i in cited:

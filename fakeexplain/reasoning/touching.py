@@ -15,12 +15,16 @@ def touching(region: Region, findings: Iterable[Evidence]) -> list[tuple[Evidenc
 
     A region that is a finding's own comes with 1.
     """
-    mask = decode_mask(region.mask)
-    area = max(int(mask.sum()), 1)
     found = []
     for item in findings:
         for place in (r for r in (item.region, item.partner) if r is not None):
-            share = 1.0 if place.id == region.id else float((decode_mask(place.mask) & mask).sum() / area)
+            share = 1.0 if place.id == region.id else share_inside(region, place)
             if share >= TOUCHES:
                 found.append((item, place, share))
     return found
+
+
+def share_inside(region: Region, place: Region) -> float:
+    """Part of `region` that lies in `place`, 0 to 1."""
+    mask = decode_mask(region.mask)
+    return float((decode_mask(place.mask) & mask).sum() / max(int(mask.sum()), 1))

@@ -117,7 +117,7 @@ def test_only_references_that_can_be_filled_stand_in_braces():
     assert after("so {") >= {"E", "R", "p"}
     assert not {"x", "1", "}", " "} & after("so {")
     assert after("so {E") == {"1"}
-    assert {t[:2] for t in after("so {E1 ")} == {"v", "va", "c"} & {t[:2] for t in after("so {E1 ")}
+    assert {t[0] for t in after("so {E1 ")} == {"v", "c"}
     assert after("so {E1 cause") == {"2"}
     assert after("so {E1 value") == {"}"}
     assert "x" in after("so {E1 value}")
@@ -138,3 +138,26 @@ def test_a_random_model_refers_to_nothing_else():
     said = re.findall(r"\{([^{}]*)\}", tokenizer.decode(ids[0, 1:]))
     assert len(said) > 20
     assert set(said) <= REFERENCES
+
+
+def test_a_token_that_opens_a_reference_and_goes_on_has_to_lead_to_one():
+    class Coarse:
+        pieces = (" ", " {E1", " {x", "{", " value", "} of", "}", "x")
+
+        def __len__(self) -> int:
+            return len(self.pieces)
+
+        def decode(self, ids, skip_special_tokens=False) -> str:
+            return "".join(self.pieces[int(i)] for i in ids)
+
+    coarse = Coarse()
+    processor = OnlyKnown(coarse, 0, IDS, FIGURES, REFERENCES)
+
+    def after(*ids: int) -> set[str]:
+        scores = processor(torch.tensor([list(ids)]), torch.zeros(1, len(coarse)))
+        return {coarse.pieces[i] for i in torch.isfinite(scores[0]).nonzero()[:, 0].tolist()}
+
+    assert {" {E1", "{", "x"} <= after(0)
+    assert " {x" not in after(0)
+    assert after(1) == {" ", " value"}  # whatever begins " value}", or " cause2}"
+    assert after(1, 4) == {"}"}
