@@ -231,6 +231,8 @@ class Turn:
         """Sentences by rule about what the refused one cites."""
         answers = self._answers()
         known = {e.id: e for e in self.talk.evidence}
+        if self.asked.intent in ("map", "picture"):
+            yield from self._missing()
         if any("verdict" in p or "alter" in p for p in refused.problems):
             yield from answers.detect()[:1]
         for evidence_id in refused.evidence_ids:
@@ -263,7 +265,8 @@ class Turn:
         return call
 
     def _checker(self) -> Checker:
-        return Checker(self.talk.examination, self.talk.evidence, self.talk._regions, self.talk._failed)
+        talk = self.talk
+        return Checker(talk.examination, talk.evidence, talk._regions, talk._failed, talk.sights)
 
     def _request(self, feedback: str = "", *, more: bool = False) -> WriteRequest:
         talk = self.talk
@@ -279,6 +282,7 @@ class Turn:
             calls=tuple(self.calls),
             failed=tuple(talk._failed),
             more=more,
+            sights=talk.sights,
             said=" ".join(s.text for s in self.sentences[self.told_before :] if s.written_by == "model"),
         )
 

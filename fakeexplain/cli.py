@@ -113,10 +113,11 @@ def examine(
         typer.Option(
             "--wording",
             "--writer",
-            help="`assistant` (or a folder of its weights) adds an account in its words; `plain`: rules alone. "
-            "The verdict is the same.",
+            help="`assistant` (default; or a folder of weights) adds an account in its words; `plain`: rules alone, "
+            "faster. The verdict is the same.",
+            show_default=False,
         ),
-    ] = "plain",
+    ] = "",
     max_megapixels: MaxMegapixels = 150.0,
     jobs: Jobs = DEFAULT_JOBS,
     trust_anchors: Annotated[

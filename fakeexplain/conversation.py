@@ -25,6 +25,7 @@ from fakeexplain.errors import FakeExplainError, MeasurementError, SourceError
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import SourceImage, printable
 from fakeexplain.reasoning.plain_writer import PlainWriter
+from fakeexplain.reasoning.sights import Sights
 from fakeexplain.reasoning.writers import Writer
 from fakeexplain.records import Answer, Evidence, Examination, Region, ToolCall
 
@@ -68,6 +69,7 @@ class Conversation:
             raise SourceError(f"{self.source.name}: the examination is of another picture; examine this one")
         self.examination = examination or examiner.examine(self.source)
         self.writer: Writer = writer or PlainWriter()
+        self.sights = Sights(self.source.rgb, self.examination.evidence)
         self._plain = PlainWriter()
         self._lock = threading.Lock()
         self._measured: list[Evidence] = []

@@ -36,7 +36,7 @@ from fakeexplain.provenance.reading import prepare_provenance
 from fakeexplain.quality import assess, review
 from fakeexplain.reasoning.choosing import choose_writer
 from fakeexplain.reasoning.wording import explain
-from fakeexplain.reasoning.writers import Writer
+from fakeexplain.reasoning.writers import LookingWriter, Writer
 from fakeexplain.records import Evidence, Examination, QualityReport
 from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, EXPERT, Panel, decide, evidence_mask
 
@@ -71,7 +71,8 @@ class Settings:
             copy has any), None to do without it; its half of the false alarms then stays unused.
         trust_anchors: certificates (PEM) whose Content Credentials are called trusted; "" trusts nobody.
         wording: who answers questions, and who gives the examination its `account`: "plain" for rules and no account,
-            "assistant" for the one that comes with the library, or a folder of weights. It never touches the verdict.
+            "assistant" for the one that comes with the library, "" for that one if this copy has any, or a folder of
+            weights. It never touches the verdict.
     """
 
     false_alarms: float = DEFAULT_FALSE_ALARMS
@@ -176,7 +177,7 @@ class Examiner:
             seconds=seconds,
             examined_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        if self.settings.wording != PLAIN:
+        if self.writer.name != PLAIN:
             examination = self._with_account(examination, source)
         kept_open = functools.cache(lambda: self.conversation(picture, examination=examination))
         examination = examination.answered_by(kept_open)
@@ -221,7 +222,8 @@ class Examiner:
         assert self.expert is not None
         start = time.perf_counter()
         try:
-            return self.expert.evidence(self.expert.localize(source, threads=self._threads), quality)
+            runs = self.writer if isinstance(self.writer, LookingWriter) else self.expert
+            return self.expert.evidence(runs.localize(source, threads=self._threads), quality)
         except (MemoryError, ArithmeticError, ValueError, RuntimeError) as error:
             return self.expert.abstain(f"it failed on this picture ({type(error).__name__}: {error})")
         finally:

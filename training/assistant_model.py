@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fakeexplain.models.assistant import ForgeryAssistant, ForgeryAssistantOutput
 
+_MAP_INPUTS = ("mask_inputs", "trace_features", "mask_present")
 _JITTER = 0.1  # of a box's side, how far its edges may lie beside the region's
 
 
@@ -23,6 +24,15 @@ class Clicked:
 
     rounds: list[Tensor]
     targets: Tensor
+
+
+@dataclass
+class Tokens:
+    """What a language model reads: picture B,P,D; map B,K,D; regions B,R,T,D, None where there are none."""
+
+    picture: Tensor
+    map: Tensor
+    regions: Tensor | None
 
 
 class TrainedAssistant(ForgeryAssistant):
@@ -35,18 +45,28 @@ class TrainedAssistant(ForgeryAssistant):
         click_target: Tensor | None = None,
         click_seed: Tensor | None = None,
         click_rounds: int = 0,
+        tokens_only: bool = False,
         **inputs: Any,
     ) -> Any:
         """As `ForgeryAssistant.forward`; with `click_rounds` a pair of its output and `Clicked` (None without targets).
+
+        With `tokens_only` nothing but what the language model would read of picture, map and regions: `Tokens`.
 
         Args:
             click_target: B,4G,4G in [0, 1], -1 where there is no region to click at.
             click_seed: int64 B; what is drawn depends on it alone.
         """
+        if tokens_only:
+            return self._tokens(**inputs)
         output = super().forward(**inputs)
         if not click_rounds or click_target is None or click_seed is None:
             return (output, None) if click_rounds else output
         return output, self._click(inputs, click_target[:, None].float(), click_seed.tolist(), click_rounds)
+
+    def _tokens(self, pixel_values: Tensor, region_inputs: Tensor | None = None, **maps: Tensor) -> Tokens:
+        views = self._mask_views(len(pixel_values), *(maps.get(n) for n in _MAP_INPUTS))
+        regions = None if region_inputs is None else self.mask_encoder.regions(region_inputs, *views[:2])
+        return Tokens(self.projector(self.see(pixel_values)), self.mask_encoder(*views), regions)
 
     def _click(self, inputs: dict[str, Any], targets: Tensor, seeds: list[int], rounds: int) -> Clicked | None:
         """Even seeds begin with a box, odd ones with a click inside; every further round clicks at an error."""
@@ -156,6 +176,7 @@ __all__ = [
     "Clicked",
     "ForgeryAssistantOutput",
     "PretrainedAssistant",
+    "Tokens",
     "TrainedAssistant",
     "base_weights",
     "is_base_weight",

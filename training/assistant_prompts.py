@@ -8,7 +8,7 @@ regions, data from elsewhere) keep their turns. Deliberately left out: tokens of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,11 @@ from fakeexplain.reasoning.references import References
 from fakeexplain.records import Evidence, Region, Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 7  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 8  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
+_VIEW = re.compile(r"(<image>|<mask>|<region>)")
+_BEFORE = re.compile(r"(R\d+) $")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _FAILED = re.compile(r"\w+ on (R\d+): (.+)", re.DOTALL)
 _CITATION = re.compile(r"\[E\d+\]")
@@ -56,19 +58,33 @@ def spoken(message: dict[str, str]) -> str:
     return _MARK.sub("", message["content"])
 
 
-def tokens_of(dialogue: Dialogue, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """(ids, 1 where the assistant writes the token) of a dialogue without its picture, in the chat template's order."""
+def tokens_of(
+    dialogue: Dialogue, tokenizer: Any, words: Mapping[str, Sequence[int]] | None = None
+) -> tuple[list[int], list[int]]:
+    """(ids, 1 where the assistant writes the token) of a dialogue without its picture, in the chat template's order.
+
+    Args:
+        words: ids that stand for `<image>`, `<mask>`, and `<region>` behind each id; None leaves marks out.
+    """
     from fakeexplain.models.assistant_tokenizer import END, SPECIALS, START
 
     ids, answers = [tokenizer.convert_tokens_to_ids(START)], [0]
     left = dialogue.repeated
     for message in dialogue.messages:
         own = message["role"] == "assistant"
-        text = spoken(message)
-        for special in SPECIALS:  # what somebody wrote must not become a mark, as in the processor
-            if special in text and not (own and special == "<SEG>"):
-                text = text.replace(special, special[0] + " " + special[1:])
-        said = tokenizer.encode(text + END, add_special_tokens=False)
+        told = words is not None and not own
+        parts = _VIEW.split(message["content"]) if told else [spoken(message)]
+        said: list[int] = []
+        for number, part in enumerate(parts):  # pieces as the processor cuts them, with the words of a mark between
+            if number % 2:
+                region = _BEFORE.search(parts[number - 1]) if part == prompting.REGION_MARK else None
+                said += (words or {}).get(region.group(1) if region else part, ())
+                continue
+            for special in SPECIALS:  # what somebody wrote must not become a mark, as in the processor
+                if special in part and not (own and special == "<SEG>"):
+                    part = part.replace(special, special[0] + " " + special[1:])
+            if text := part + (END if number == len(parts) - 1 else ""):
+                said += tokenizer.encode(text, add_special_tokens=False)
         ids += [tokenizer.convert_tokens_to_ids(f"<|{message['role']}|>"), *said]
         answers += [0, *[int(own and not left)] * len(said)]
         left -= own and left > 0

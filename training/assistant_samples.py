@@ -26,12 +26,14 @@ from data_tools.schema import read_mask
 from fakeexplain.errors import FakeExplainError, SettingsError, SourceError
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.assistant_views import map_view
+from fakeexplain.reasoning.sights import PICTURE_SIDE, MapSight, PictureSight, smaller
 from training.assistant_data import Row, RowTable
 from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of
 from training.config import DialogueConfig
 from training.data import Batch
 from training.expert_maps import VIEWS, MapFolder
 from training.length_groups import LengthGroups
+from training.sight_dialogues import Seen, sight_dialogue
 
 IGNORED = -100  # label of a token without a loss
 _SURE = 0.9  # confidence of a map that is drawn from the true mask
@@ -177,12 +179,16 @@ class AssistantDataset(Dataset[Batch]):
         picture = row.picture
         source = SourceImage.from_bytes(picture) if isinstance(picture, bytes) else SourceImage.from_path(picture)
         predicted = self._maps.find(source.sha256) if self._maps is not None else None
+        sighted = bool(self._data.sight_share) and rng.random() < self._data.sight_share
         absent, wants_predicted = rng.random() < self._data.absent_share, rng.random() < self._data.predicted_share
         truth = dialogue.given if dialogue.given is not None else true_mask(row, source)
         drawn = None
         if dialogue.given is not None or (not absent and truth is not None and not (predicted and wants_predicted)):
             assert truth is not None
             drawn = DrawnMap.of(truth, dialogue.peak)
+        if sighted:
+            shown = None if absent and drawn is None else drawn or predicted
+            dialogue = self._sight(row, source, shown, rng)
         sample: dict[str, Tensor] = self._processor(
             dialogue.messages,
             image=source.rgb,
@@ -201,6 +207,17 @@ class AssistantDataset(Dataset[Batch]):
         sample["click_seed"] = torch.tensor([int(rng.integers(2**31))])
         return sample
 
+    def _sight(self, row: Row, source: SourceImage, shown: Any, rng: np.random.Generator) -> Dialogue:
+        """A question about what is shown: the picture, and a `DrawnMap`, views of the expert's map, or no map."""
+        sight = None
+        if isinstance(shown, DrawnMap):
+            sight = MapSight.of(smaller(shown.map, self._processor.grid), float(shown.map.max()))
+        elif shown is not None:
+            sight = _map_sight(shown["mask_inputs"])
+        seen = Seen(_picture_sight(source), sight)
+        kind = "map" if rng.random() < 0.6 else "picture"
+        return sight_dialogue(row, kind, seen, rng, lines="evidence" not in self._data.leave_out)
+
     def _click_target(self, dialogue: Dialogue, truth: np.ndarray | None, rng: np.random.Generator) -> Tensor:
         """1,4G,4G of a region that somebody could click at, -1 where there is none."""
         masks = [m for m in (*dialogue.targets, *dialogue.regions.values(), truth) if m is not None and m.any()]
@@ -213,6 +230,25 @@ class AssistantDataset(Dataset[Batch]):
         """Batches of one to a batch, padded on the right."""
         batch: Batch = self._processor.collate(samples)
         return {"input_ids": batch.pop("input_ids"), **{name: batch[name] for name in sorted(batch)}}
+
+
+def seen_of(row: Row, maps: MapFolder | None) -> Seen | None:
+    """What a picture and its map show; None for a picture without a map. Raises SourceError: it cannot be read."""
+    found = None if maps is None or row.record.sha256 is None else maps.find(row.record.sha256)
+    if found is None:
+        return None
+    picture = row.picture
+    source = SourceImage.from_bytes(picture) if isinstance(picture, bytes) else SourceImage.from_path(picture)
+    return Seen(_picture_sight(source), _map_sight(found["mask_inputs"]))
+
+
+def _picture_sight(source: SourceImage) -> PictureSight:
+    return PictureSight.of(smaller(source.rgb, PICTURE_SIDE))
+
+
+def _map_sight(views: Tensor) -> MapSight:
+    """Of views 1,3,G,G."""
+    return MapSight.of(views[0, 0].numpy(), float(views[0, 1].max()))
 
 
 def without_repeated(labels: Tensor, repeated: int) -> Tensor:

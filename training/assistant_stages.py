@@ -25,15 +25,17 @@ from fakeexplain.models.assistant_configuration import SEG_MARK, load_assistant_
 from fakeexplain.models.assistant_processing import ForgeryAssistantProcessor
 from fakeexplain.models.weights import load_expert
 from training.assistant_data import open_records
-from training.assistant_model import Clicked, PretrainedAssistant, TrainedAssistant
+from training.assistant_model import Clicked, PretrainedAssistant, Tokens, TrainedAssistant
 from training.assistant_samples import IGNORED, AssistantDataset, Sequences, list_sequences
 from training.config import TrainingConfig
 from training.data import Batch
 from training.expert_maps import MapFolder
 from training.losses import Loss, binary, dice
+from training.word_targets import WordTargets, turned
 
 PRETRAINING = "assistant_pretraining"
 _EVAL_BATCH = 8
+_PLAIN = ("iou", "_right")  # endings of figures that are no losses
 _MODEL_INPUTS = (
     "input_ids",
     "attention_mask",
@@ -44,6 +46,11 @@ _MODEL_INPUTS = (
     "region_inputs",
 )
 MAP_INPUTS = ("mask_inputs", "trace_features", "mask_present", "region_inputs")  # what `<mask>` and `<region>` read
+
+
+def _words(weights: dict[str, float]) -> bool:
+    """Whether a run teaches tokens the words for what they show."""
+    return any(v for n, v in weights.items() if n.endswith("_words"))
 
 
 class _Saved:
@@ -112,6 +119,9 @@ class AssistantTask:
         "mask_dice": 0.5,
         "click_bce": 1.0,
         "click_dice": 0.5,
+        "picture_words": 0.0,
+        "map_words": 0.0,
+        "region_words": 0.0,
     }
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -122,6 +132,9 @@ class AssistantTask:
         model, self.processor = build(config)
         self.model: nn.Module = model
         self.model_config = _Saved(model.config)
+        weights = {**self.default_weights, **config.loss_weights}
+        self.words = WordTargets(self.processor.tokenizer, model.get_input_embeddings()) if _words(weights) else None
+        self.words_only = self.words is not None and weights["answer"] == 0  # the language model need not run
         self._seg_id = model.config.mark_ids[SEG_MARK]
         cache = config.output_dir / "cache"
         self._rows = open_records(self._data.sources, cache=cache, images=self._data.images)
@@ -157,12 +170,23 @@ class AssistantTask:
         return made
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
+        if self.words is not None and self.words_only:
+            batch = turned(batch, int(batch["click_seed"][0]))
+            return self.words.losses(self._tokens(model, batch), batch)
         output, clicked = self._run(model, batch)
         found = {"answer": answer_loss(output.logits, batch["labels"])}
         if self.decodes:
             found |= mask_losses(output, batch, self._seg_id)
             found |= click_losses(clicked, output.logits)
+        if self.words is not None:
+            found |= self.words.losses(self._tokens(model, batch), batch)
         return found
+
+    @staticmethod
+    def _tokens(model: nn.Module, batch: Batch) -> Tokens:
+        inputs = {n: batch[n] for n in (*MAP_INPUTS, "pixel_values") if n in batch}
+        tokens: Tokens = model(tokens_only=True, **inputs)
+        return tokens
 
     def _run(self, model: nn.Module, batch: Batch) -> tuple[Any, Clicked | None]:
         inputs: dict[str, Any] = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
@@ -204,6 +228,9 @@ class AssistantTask:
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, self.config.mixed_precision == "bf16"):
                 output, clicked = self._run(model, batch)
                 add("answer", answer_loss(output.logits, batch["labels"]))
+                if self.words is not None:
+                    for name, right in self.words.exact(self._tokens(model, batch), batch).items():
+                        add(name, right)
                 if self.decodes:
                     add("region_iou", region_iou(output, batch, self._seg_id))
                     add("expert_iou", expert_iou(output, batch, self._seg_id))
@@ -219,9 +246,11 @@ class AssistantTask:
                         add(f"other_{name}_iou", region_iou(swapped, batch, self._seg_id))
         means = {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
         figures = {
-            n if n.endswith("iou") else f"{n}_perplexity": v if n.endswith("iou") else float(np.exp(min(v, 50)))
+            n if n.endswith(_PLAIN) else f"{n}_perplexity": v if n.endswith(_PLAIN) else float(np.exp(min(v, 50)))
             for n, v in means.items()
         }
+        if self.words_only:
+            return figures, means["map_words_right"]
         return figures, means["region_iou"] if self.decodes else -means["answer"]
 
     def picture(self, model: nn.Module, path: Path) -> None:

@@ -78,6 +78,9 @@ class DialogueConfig(BaseModel):
         share_prompts: dialogues about one picture share a sequence, in which their common lines are read once; task
             `language` only (`training.shared_prompts`).
         held_out: share of the photographs, with everything made from them, that only validation sees.
+        sights: questions about map and picture that are asked of every picture, behind words in place of their tokens
+            (`training.sight_dialogues`), 0 for no such words; task `language` only.
+        sight_share: share of the samples that ask such a question; tasks `assistant_*` only.
         maps: folder that `python -m training.expert_maps` wrote.
         predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
             drawn as an expert that is right would.
@@ -98,6 +101,8 @@ class DialogueConfig(BaseModel):
     prompt_weight: float = Field(default=0.2, ge=0, le=1)
     share_prompts: bool = False
     held_out: float = Field(default=0.05, gt=0, lt=1)
+    sights: int = Field(default=0, ge=0)
+    sight_share: float = Field(default=0.0, ge=0, le=1)
     maps: Path | None = None
     predicted_share: float = Field(default=0.75, ge=0, le=1)
     absent_share: float = Field(default=0.05, ge=0, le=1)

@@ -21,7 +21,7 @@ import typer
 from safetensors.numpy import save_file
 
 from data_tools.instructions.grammar import forms
-from data_tools.instructions.questions import QUESTIONS
+from data_tools.instructions.questions import QUESTIONS, SIGHT_QUESTIONS
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
 from fakeexplain.reasoning.intent_reader import FILE, IntentReader, embedded_folder, features
 from fakeexplain.reasoning.intent_speech import normal
@@ -88,7 +88,7 @@ def grammar_questions(seed: int = 0) -> list[Question]:
     """Up to `MOST_FORMS` forms of each topic of the dialogues' grammar."""
     rng = np.random.default_rng(seed)
     found = []
-    for topic, templates in QUESTIONS.items():
+    for topic, templates in {**QUESTIONS, **SIGHT_QUESTIONS}.items():
         if topic in _BY_PATTERN:
             continue
         made = sorted((form, template) for template in templates for form in forms(template))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,21 @@ from torch.utils.data import Dataset
 
 from fakeexplain.errors import OutputError, SettingsError
 from fakeexplain.models.assistant_tokenizer import START
+from fakeexplain.models.assistant_views import map_view
 from training.assistant_data import RowTable, open_records
 from training.assistant_prompts import PROMPT_VERSION, dialogues_of, tokens_of
+from training.assistant_samples import seen_of
 from training.assistant_tokenizer import read_texts
 from training.config import DialogueConfig
 from training.data import Batch
+from training.expert_maps import MapFolder
 from training.length_groups import LengthGroups
 from training.shared_prompts import PADDING, beginnings, pack
+from training.sight_dialogues import region_words, sights_of, token_ids
 
-TOKENS_VERSION = 2  # raise it whenever sequences change
+TOKENS_VERSION = 3  # raise it whenever sequences change
 _PARTS = ("ids", "answers", "branches", "starts")
+GRID = 64  # side of the views of regions that are told in words
 ROUND = 16  # lengths are rounded up to a multiple: fewer shapes, and whole vector registers
 
 
@@ -123,7 +128,7 @@ def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size: in
     found = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
     vocabulary = tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)
     told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION, TOKENS_VERSION]
-    told += [size if data.share_prompts else 0]
+    told += [size if data.share_prompts else 0, data.sights, str(data.maps)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -156,10 +161,32 @@ def _dialogues(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size
     trained, held_out = rows.held_out(data.held_out)
 
     def made(numbers: list[int], size: int) -> Tokens:
-        dialogues = (d for n in numbers for d in dialogues_of(rows[n]))
-        return Tokens.of(pack((tokens_of(d, tokenizer) for d in dialogues), size), len(tokenizer))
+        return Tokens.of(pack(_sequences(data, tokenizer, rows, numbers), size), len(tokenizer))
 
     return made(trained, size if data.share_prompts else 0), made(held_out, 0)
+
+
+def _sequences(
+    data: DialogueConfig, tokenizer: Any, rows: RowTable, numbers: list[int]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """(ids, 1 where an answer) of all dialogues; with `data.sights` behind what is seen of picture, map and regions."""
+    if not data.sights:
+        yield from (tokens_of(d, tokenizer) for n in numbers for d in dialogues_of(rows[n]))
+        return
+    maps = None if data.maps is None else MapFolder(data.maps)
+    last: tuple[Any, Any, dict[str, list[int]]] = (None, None, {})
+    for number in numbers:
+        row = rows[number]
+        rng = np.random.default_rng([11, number])
+        if row.record.image != last[0]:  # what is shown stays the same for all records of a picture: they share it
+            shown, asked = sights_of(row, seen_of(row, maps), data.sights, rng)
+            last = (row.record.image, shown, token_ids(shown.words(), tokenizer))
+            yield from (tokens_of(d, tokenizer, last[2]) for d in asked)
+        for dialogue in dialogues_of(row):
+            regions = {
+                i: region_words(map_view(m.astype(np.float32), GRID)[0].numpy()) for i, m in dialogue.regions.items()
+            }
+            yield tokens_of(dialogue, tokenizer, {**last[2], **token_ids(regions, tokenizer)})
 
 
 class LanguageDataset(Dataset[Batch]):

@@ -47,20 +47,22 @@ def smoke(out: Path, photos: Path | None = None, *, pictures: int = 24) -> dict[
     done("pictures and dialogues")
     text = _tokenizer(out, dialogues)
     done("tokenizer")
-    _train(out, "0_language", dialogues, f"data.text=[{text}]", f"tokenizer={out / 'tokenizer'}")
+    expert = _maps(out, dialogues)
+    done("expert's maps")
+    maps = f"data.maps={out / 'maps'}"
+    _train(out, "0_language", dialogues, maps, f"data.text=[{text}]", f"tokenizer={out / 'tokenizer'}")
     from training.export_assistant import export_assistant, export_language
 
     export_language(out / "language", out / "language_model")
     done("language")
-    expert = _maps(out, dialogues)
-    done("expert's maps")
-    maps = f"data.maps={out / 'maps'}"
     read = (f"language_model_path={out / 'language_model'}", f"expert={expert}")
     sight = _train(out, "0_sight", dialogues, maps, *read)
     export_assistant(sight, out / "sighted")
     done("pictures and maps")
     shared = (maps, f"language_model_path={out / 'sighted'}")
-    _train(out, "1_alignment", dialogues, *shared, f"init_from={out / 'sighted/parts.safetensors'}")
+    begin = f"init_from={out / 'sighted/parts.safetensors'}"
+    _train(out, "1_words", dialogues, *shared, begin, folder="assistant_words")
+    _train(out, "1_alignment", dialogues, *shared, f"init_from={out / 'assistant_words/final.safetensors'}")
     done("alignment")
     first = f"init_from={out / 'assistant_alignment/final.safetensors'}"
     _train(out, "2_instruction", dialogues, *shared, first)
@@ -156,6 +158,7 @@ def _config(out: Path, name: str, dialogues: Path, *overrides: str, folder: str 
     files = {
         "0_language": ["alignment", "mask_alignment", "dialogues"],
         "0_sight": ["alignment", "mask_alignment", "short_answers", "dialogues"],
+        "1_words": ["alignment", "mask_alignment", "short_answers"],
         "1_alignment": ["alignment", "mask_alignment"],
     }.get(name, ["dialogues"])
     sources = ",".join(str(dialogues / f"{file}.jsonl") for file in files)

@@ -254,3 +254,21 @@ def question_forms() -> dict[str, int]:
     """Number of distinct question forms by intent; what is filled into slots does not count."""
     groups = [("", QUESTIONS), ("mask_", MASK_QUESTIONS), ("seen_", SEEN_QUESTIONS)]
     return {p + name: len(set().union(*map(forms, ts))) for p, group in groups for name, ts in group.items()}
+
+
+# What only the tokens of map and picture tell; asked beside whatever else a set holds (`training.sight_dialogues`).
+SIGHT_QUESTIONS: dict[str, tuple[str, ...]] = {
+    "map": (
+        "What {does the {map|heat map|expert's map} {show|mark}|is on the {map|heat map}}?",
+        "{Describe|Read out|Tell me about} the {expert's map|heat map|map}{, please|}.",
+        "{Does|Did} the {expert's map|map|network's map} mark {anything|something}{, however weak|}?",
+        "What {stands out|lights up} on the {map|heat map}{ of this " + _PIC + "|}?",
+        "{Where|How strongly} does the {map|heat map} {light up|stand out}?",
+    ),
+    "picture": (
+        "{Describe|Tell me about} {this|the} " + _PIC + "{, please|}.",
+        "What {do you see|is to be seen|can be seen}{ in this " + _PIC + "|}?",
+        "{Which|What} colours {are in|cover|dominate} the " + _PIC + "?",
+        "What does {this|the} " + _PIC + " look like?",
+    ),
+}

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from data_tools.instructions.categories import CATEGORIES
+from fakeexplain.imaging.colours import COLOURS, colour_numbers
 from fakeexplain.imaging.regions import place_words
 
 # attribute -> (upper limit, word) in rising order; limits apply to the figure named in `classes_of`.
@@ -29,7 +30,6 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "sharpness": ((0.12, "soft"), (0.35, "moderately sharp"), (999, "crisp")),
     "texture": ((0.2, "finely textured"), (0.6, "partly smooth"), (1.01, "mostly smooth")),
 }
-COLOURS = (*("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "cyan", "blue", "violet", "pink"),)
 FORMATS = ("square", "landscape format", "portrait format")
 LEAST_COLOUR, LEAST_OBJECT = 0.1, 0.005  # shares of the picture from which a colour or an object is named
 
@@ -40,15 +40,7 @@ def _class(attribute: str, figure: float) -> str:
 
 def _colour_shares(rgb: np.ndarray) -> dict[str, float]:
     """Share of each colour name, from lightness, chroma and hue of CIELAB on a 96x96 view."""
-    small = cv2.resize(rgb, (96, 96), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3)
-    light, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
-    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
-    grey = np.where(light < 22, 0, np.where(light > 86, 2, 1))
-    bounds = np.array([10, 48, 72, 108, 170, 225, 295, 325, 350])
-    hues = np.array([11, 3, 4, 6, 7, 8, 9, 10, 11, 11])[np.searchsorted(bounds, hue)]
-    hues = np.where((hues == 4) & (light < 58), 5, hues)  # dark orange is brown
-    index = np.where((chroma < 11) | (light < 10), grey, hues)
+    index = colour_numbers(cv2.resize(rgb, (96, 96), interpolation=cv2.INTER_AREA)).ravel()
     counts = np.bincount(index, minlength=len(COLOURS)) / index.size
     return {name: round(float(share), 4) for name, share in zip(COLOURS, counts, strict=True)}
 

@@ -190,7 +190,9 @@ def _check_reviews(reviews: Path | None) -> None:
 def _writers(
     service: Service, writer: str | None, llm: str | None, llm_url: str | None, llm_model: str | None
 ) -> dict[str, Callable[[], Writer | None]]:
-    """Who can word answers, the default first: what was asked for, else the rules; each is loaded when first asked.
+    """Who can word answers, the default first: what was asked for, else the embedded assistant, else the rules.
+
+    Each is loaded when it is first asked.
 
     Raises:
         SettingsError: no such weights, or a model's name without its server.
@@ -210,9 +212,9 @@ def _writers(
     if llm_url is not None:
         made = choose_writer(llm_url=llm_url, llm_model=llm_model)
         found["url"] = lambda: made
-    found["plain"] = lambda: None  # the rules answer better than the small model (docs/results.md)
     if has_embedded_assistant():
         found["assistant"] = lambda: choose_writer("assistant", expert=service.examiner().expert)
+    found["plain"] = lambda: None
     return found
 
 

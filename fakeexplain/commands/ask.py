@@ -24,7 +24,7 @@ Wording = Annotated[
     typer.Option(
         "--wording",
         "--writer",
-        help="`plain` (rules), `assistant`, or a folder of assistant weights.",
+        help="`assistant` (default), `plain` (rules alone), or a folder of assistant weights.",
         show_default=False,
     ),
 ]
@@ -124,6 +124,7 @@ def open_conversation(
             highlight=False,
             soft_wrap=True,
         )
+    examiner.writer = chosen  # one that sees the map takes it from the examination
     return Conversation(examiner, picture, writer=chosen)
 
 

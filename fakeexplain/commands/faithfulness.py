@@ -52,7 +52,7 @@ def faithfulness(
         typer.Option(
             "--wording",
             "--writer",
-            help="Who answers: `plain`, `assistant`, or a folder of weights.",
+            help="Who answers: `assistant` (default), `plain` (rules alone), or a folder of weights.",
             show_default=False,
         ),
     ] = "",

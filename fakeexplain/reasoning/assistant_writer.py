@@ -18,7 +18,7 @@ import numpy as np
 
 from fakeexplain.errors import SettingsError, WriterError
 from fakeexplain.imaging.regions import decode_mask
-from fakeexplain.imaging.source import printable
+from fakeexplain.imaging.source import SourceImage, printable
 from fakeexplain.reasoning.prompting import REGION_MARK, assistant_messages, references_of
 from fakeexplain.reasoning.writers import WriteRequest
 
@@ -149,7 +149,7 @@ class AssistantWriter:
         try:
             inputs: dict[str, Any] = self._processor(
                 turns,
-                image=request.source.rgb,
+                image=self._picture(request),
                 localization=localization,
                 trace_features=features,
                 regions=regions,
@@ -166,16 +166,27 @@ class AssistantWriter:
             inputs.pop("labels", None)
         return inputs
 
+    def _picture(self, request: WriteRequest) -> np.ndarray:
+        """What its vision tower sees, uint8 HxWx3; experiments put in another picture."""
+        return request.source.rgb
+
+    def localize(self, source: SourceImage, *, threads: int | None = None) -> Any:
+        """The expert's `Localization` of a picture; its features are kept for the questions to come."""
+        return self._seen_of(source, threads)[1]
+
     def _look(self, request: WriteRequest) -> tuple[Any, Any]:
         """The expert's map and features of this picture, computed once."""
-        if self._expert is None:
-            return None, None
-        if self._seen is None or self._seen[0] != request.source.sha256:
+        return (None, None) if self._expert is None else self._seen_of(request.source)[1:]
+
+    def _seen_of(self, source: SourceImage, threads: int | None = None) -> tuple[str, Any, Any]:
+        """(sha256, Localization, features) of a picture; of the last one without another run."""
+        seen = self._seen  # one read: another thread may put another picture there
+        if seen is None or seen[0] != source.sha256:
             from fakeexplain.models.assistant_views import localize
 
-            found, features = localize(self._expert, request.source, self._processor.grid)
-            self._seen = (request.source.sha256, found, features)
-        return self._seen[1], self._seen[2]
+            found, features = localize(self._expert, source, self._processor.grid, threads=threads)
+            self._seen = seen = (source.sha256, found, features)
+        return seen
 
 
 def _without(pieces: Iterable[str], tokens: Sequence[str]) -> Iterator[str]:

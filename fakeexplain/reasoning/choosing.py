@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fakeexplain.errors import SettingsError
+from fakeexplain.reasoning.assistant_writer import AssistantWriter, has_embedded_assistant
 from fakeexplain.reasoning.plain_writer import PlainWriter
 from fakeexplain.reasoning.writers import Writer
 
@@ -20,7 +21,8 @@ def choose_writer(
     """The writer that options name.
 
     Args:
-        writer: "plain" or "" for the rules, "assistant" (the embedded one), or a folder of assistant weights.
+        writer: "plain" for the rules, "assistant" for the one that comes with the library, a folder of its weights, or
+            "" for the assistant where this copy has one and the rules where it has none.
         llm: name or folder of a causal language model. llm_url, llm_model: an OpenAI-compatible server and its model.
         expert: whose map an assistant sees.
 
@@ -40,8 +42,7 @@ def choose_writer(
         from fakeexplain.reasoning.local_writer import LocalWriter
 
         return LocalWriter(llm)
-    if writer in ("", "plain"):  # the rules: what the small assistant says is struck too often to be the default
+    if writer == "plain" or (not writer and not has_embedded_assistant()):
         return PlainWriter()
-    from fakeexplain.reasoning.assistant_writer import AssistantWriter
-
+    writer = writer or "assistant"
     return AssistantWriter(None if writer == "assistant" else writer, expert=expert)

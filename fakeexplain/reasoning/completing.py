@@ -53,6 +53,8 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "dimensions": lambda: _unless(_size(answers, text), answers.dimensions),
         "quality": lambda: _unless(any(s.rstrip(".") in text for s in answers.quality()), answers.quality),
         "next_steps": lambda: _unless(_says(_STEPS, text), answers.sentences),
+        "map": lambda: _unseen(answers, text, picture=False),
+        "picture": lambda: _unseen(answers, text, picture=True),
     }
     said = missing.get(intent, list)()
     if not said and not _named(answers, text):  # whatever else was asked, a record that was named is told
@@ -140,6 +142,12 @@ def _source(answers: PlainAnswers, text: str) -> bool:
     return any(
         re.search(rf"\b{e.partner.id}\b", text) or place_of(e.partner) in text for e in pairs if e.partner is not None
     )
+
+
+def _unseen(answers: PlainAnswers, text: str, *, picture: bool) -> list[str]:
+    """What an account of the map or of the picture leaves out."""
+    sights = answers.request.sights
+    return [] if sights is None else sights.missing(text, picture=picture)
 
 
 def _cites(items: list[Evidence], text: str) -> bool:

@@ -19,6 +19,7 @@ from fakeexplain.reasoning import grounding_words as words
 from fakeexplain.reasoning.grounding_claims import claim_problems
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
 from fakeexplain.reasoning.quoting import quote
+from fakeexplain.reasoning.sights import Sights
 from fakeexplain.reasoning.wording import (
     describe_bare,
     expectation_words,
@@ -70,6 +71,7 @@ class Checker:
         examination: holds the verdict and the facts of the source.
         evidence: all that may be cited. regions: all that may be named.
         failed: region id and reason of measurements that could not be made.
+        sights: what may be said of the map and of what the picture looks like; None for nothing.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Checker:
         evidence: Sequence[Evidence],
         regions: Mapping[str, Region],
         failed: Sequence[tuple[str, str]] = (),
+        sights: Sights | None = None,
     ) -> None:
         self.examination, self.verdict = examination, examination.verdict
         self.known = core.Known({}, examination.verdict)
@@ -87,6 +90,7 @@ class Checker:
             if region.id not in self.known.masks:
                 from_region = core.decode_mask(region.mask)
                 self.known.masks[region.id], self.known.boxes[region.id] = from_region, region.box_xyxy
+        self._sights = sights
         self._failed = {(region_id, quote(reason)) for region_id, reason in failed}
         self._rules = {c.text for c in examination.reasoning if c.section != "conclusion" or c.evidence_ids}
 
@@ -109,6 +113,7 @@ class Checker:
             or self._open(text)
             or self._dimensions(text)
             or self._unmeasurable(text)
+            or (self._sights is not None and self._sights.hold(text))
         )
 
     def _unmeasurable(self, text: str) -> bool:

@@ -124,6 +124,7 @@ NO_CLAIM = tuple(
         r"i do not recognise things in a picture; give a place or a box, and i can "
         r"say what was measured there\.",
         r"…; here is what the examination found\.|here is what (?:the examination found|was measured)[.:]",
+        r"what the map marks is not a finding by itself\.",
         r"i am here for further questions about the examination\.",
         r"i answer questions about the examination: where, why, how sure, what else, and what was not tested\.",
         r"only the traces listed were looked for\.|the tests cover some traces, not all\.",

@@ -296,10 +296,24 @@ INTENTS: dict[str, tuple[tuple[float, str], ...]] = {
             r"\b(?:photographer|who took|what (?:is|are) .{0,15}(?:doing|wearing|holding|"
             r"thinking)|is (?:he|she|it) (?:pretty|beautiful|happy|sad|angry)|how old)\b",
         ),
+    ),
+    "picture": (
         (
             5,
             r"\b(?:describe (?:this|the) (?:picture|photo\w*|image|scene)|what (?:is|"
             r"can be|do you) (?:in|seen|see|to be seen|shown)|caption)\b",
+        ),
+        (
+            4,
+            r"\b(?:what|which|main|dominant|the|name) colou?rs?\b|"
+            r"\bdescription of (?:this|the) (?:picture|photo\w*|image)\b|\balt text\b",
+        ),
+    ),
+    "map": (
+        (
+            6,
+            r"\bheat ?maps?\b|\b(?:on|does|of|in|is|about|describe|read|explain) (?:the|its|your) (?:\w+ )?map\b|"
+            r"\b(?:expert|network|model)'s (?:heat ?)?map\b",
         ),
     ),
     "thanks": (

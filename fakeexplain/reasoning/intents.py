@@ -45,6 +45,8 @@ _JOINABLE = frozenset(
         "instruments",
         "quality",
         "dimensions",
+        "map",
+        "picture",
     )
 )
 # Beside a region, a box or a place these ask for what is known of it.
@@ -55,6 +57,7 @@ _OF_A_REGION = frozenset(
         "dimensions",
         "unclear",
         "off_topic",
+        "picture",
         "help",
         "instruments",
         "thanks",

@@ -98,6 +98,8 @@ class PlainAnswers:
             "instruments": self.instruments,
             "quality": self.quality,
             "dimensions": self.dimensions,
+            "map": self.map,
+            "picture": self.picture,
             "thanks": lambda: [TEXT["thanks"]],
             "help": lambda: [TEXT["help"]],
             "off_topic": lambda: [TEXT["off_topic"], *([TEXT["thing"]] if self.asked.thing else [])],
@@ -344,6 +346,15 @@ class PlainAnswers:
     def quality(self) -> list[str]:
         claims = [c.text for c in self.request.examination.reasoning if c.section == "quality"]
         return claims or self.dimensions()
+
+    def map(self) -> list[str]:
+        """What the expert's map marks, finding or not."""
+        return [] if self.request.sights is None else self.request.sights.of_map()
+
+    def picture(self) -> list[str]:
+        """What the picture looks like, as far as anything here can tell."""
+        sights = self.request.sights
+        return [*([] if sights is None else sights.of_picture()), TEXT["thing"]]
 
     def dimensions(self) -> list[str]:
         facts = self.request.examination.source

@@ -26,6 +26,8 @@ _WORDS = {
     "instruments": "what each instrument found",
     "quality": "the quality of the picture",
     "dimensions": "the size of the picture",
+    "map": "what the map marks",
+    "picture": "what the picture looks like",
     "thanks": "nothing",
     "help": "what can be asked",
     "off_topic": "something else",

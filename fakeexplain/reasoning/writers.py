@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from fakeexplain.imaging.source import SourceImage
+from fakeexplain.reasoning.sights import Sights
 from fakeexplain.records import Evidence, Examination, Region, ToolCall
 
 SEG_MARK = "<SEG>"
@@ -35,6 +36,7 @@ class WriteRequest:
         calls: tool calls of this turn, in order; their evidence is the last in `evidence`.
         said: with feedback, the writer's own sentences that stand before the refused one; "" where there are none.
         more: whether `said` stands and leaves something out that was asked for; `feedback` says so, too.
+        sights: what may be said of the views of map and picture; None where nobody looks.
         failed: region id and reason of every measurement of the dialogue that could not be made.
     """
 
@@ -50,6 +52,7 @@ class WriteRequest:
     said: str = ""
     failed: tuple[tuple[str, str], ...] = ()
     more: bool = False
+    sights: Sights | None = None
 
 
 class Writer(Protocol):
@@ -77,6 +80,15 @@ class SegmentingWriter(Protocol):
 
     def segment(self, request: WriteRequest, answer: str) -> np.ndarray | None:
         """bool HxW that the last `<SEG>` of the answer so far stands for, at source size; None if there is none."""
+        ...
+
+
+@runtime_checkable
+class LookingWriter(Protocol):
+    """A writer that sees the expert's map: whoever examines lets it run the expert, and it need not run twice."""
+
+    def localize(self, source: SourceImage, *, threads: int | None = None) -> Any:
+        """The expert's `Localization` of a picture, and what the writer wants to keep of the run."""
         ...
 
 

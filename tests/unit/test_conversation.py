@@ -323,3 +323,33 @@ def test_nothing_the_plain_writer_says_is_refused(examiner: Examiner, monkeypatc
             assert answer.text, question
             assert all(s.written_by == "rule" for s in answer.sentences)
     assert refused == []
+
+
+def test_what_a_model_says_of_the_picture_is_read_against_its_colours(examiner):
+    green = np.zeros((240, 320, 3), np.uint8)
+    green[..., 1] = 150
+    green[120:] = (200, 30, 30)
+    writer = Says("Much of the picture is green. Its upper half is mostly red, its lower half mostly green.")
+    talk = Conversation(examiner, encode(green), writer=writer)
+    answer = talk.ask("What colours are in the picture?")
+    assert [s.text for s in answer.sentences if s.written_by == "model"] == ["Much of the picture is green."]
+    by_rule = [s.text for s in answer.sentences if s.written_by == "rule"]
+    assert "Its upper half is mostly green, its lower half mostly red." in by_rule
+    assert answer.struck == 1
+    assert "upper half is mostly red" not in answer.text
+
+
+def test_the_expert_is_run_by_a_writer_that_sees_its_map_and_only_once(monkeypatch):
+    made = Examiner(Settings(), threads=1)
+    seen: list[str] = []
+
+    class Looks(Says):
+        def localize(self, source, *, threads=None):
+            seen.append(source.sha256)
+            return made.expert.localize(source, threads=threads)
+
+    talk_writer = Looks("The measurements stay as they are.")
+    made.writer = talk_writer
+    examination = made.examine(PLAIN)
+    assert len(seen) == 1
+    assert any(e.instrument == "expert" and e.score_map is not None for e in examination.evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from data_tools.instructions.write import Plan, write
 from fakeexplain.errors import SettingsError
@@ -21,16 +23,18 @@ from fakeexplain.localization import Expert
 from fakeexplain.models.assistant_loading import load_assistant
 from fakeexplain.models.assistant_tokenizer import train_tokenizer
 from fakeexplain.models.weights import save_expert
+from fakeexplain.reasoning.sights import ABSENT, MapSight, PictureSight
 from tests.pictures import PHOTOGRAPHS, photograph
 from tests.unit.tiny_models import TOWER, expert
 from training.assistant_data import open_records
 from training.assistant_model import TrainedAssistant, base_weights
-from training.assistant_prompts import dialogues_of, spoken
+from training.assistant_prompts import dialogues_of, spoken, tokens_of
 from training.assistant_stages import AssistantTask, answer_loss, build, iou
-from training.config import TrainingConfig, load_training_config
+from training.config import DialogueConfig, TrainingConfig, load_training_config
 from training.expert_maps import MapFolder, map_path, write_maps
 from training.export_assistant import export_assistant
 from training.language import LanguageTask
+from training.language_data import prepare
 from training.loop import read_log, train
 from training.merge import merge
 
@@ -387,7 +391,9 @@ def test_settings_that_cannot_work_are_refused(world, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["", "smoke"])
-@pytest.mark.parametrize("name", ["0_language", "0_sight", "1_alignment", "2_instruction", "3_mask_decoding"])
+@pytest.mark.parametrize(
+    "name", ["0_language", "0_sight", "1_words", "1_alignment", "2_instruction", "3_mask_decoding"]
+)
 def test_the_shipped_configurations_of_the_assistant_are_valid(folder, name):
     config = load_training_config(Path("configs/training") / folder / f"{name}.yaml")
     tasks = {"0_language": "language", "0_sight": "assistant_pretraining"}
@@ -433,3 +439,92 @@ def test_language_goes_on_from_a_model_of_its_sizes_and_from_no_other(world, tmp
     assert losses[-1] < losses[0]
     with pytest.raises(SettingsError, match="hidden_size 32, wanted 64"):
         LanguageTask(config.model_copy(update={"language": config.language.model_copy(update={"hidden_size": 64})}))
+
+
+WORDS = {"answer": 0.0, "picture_words": 1.0, "map_words": 1.0, "region_words": 1.0}
+
+
+def test_tokens_learn_words_without_the_language_model_and_resume_bit_for_bit(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.assistant_stages.answer_loss", None)  # would be called if it were asked
+    changes = {"loss_weights": WORDS, "max_steps": 12, "decay_steps": 0, "save_steps": 6, "learning_rate": 1e-2}
+    alignment = [str(world / "set" / f"{n}.jsonl") for n in ("alignment", "mask_alignment")]
+    data = {"sources": alignment, "sight_share": 0.3}
+    train(settings(world, tmp_path / "whole", "assistant_alignment", data=data, **changes), cpu=True)
+    train(
+        settings(world, tmp_path / "halves", "assistant_alignment", data=data, **{**changes, "max_steps": 6}), cpu=True
+    )
+    train(settings(world, tmp_path / "halves", "assistant_alignment", data=data, **changes), cpu=True)
+    once, twice = (load_file(tmp_path / p / "checkpoint-12" / "model.safetensors") for p in ("whole", "halves"))
+    assert all(torch.equal(once[k], twice[k]) for k in once)
+    logged = [r for r in read_log(tmp_path / "whole") if "map_words" in r]
+    for name in ("map_words", "picture_words"):
+        assert np.mean([r[name] for r in logged[-3:]]) < 0.9 * np.mean([r[name] for r in logged[:3]])
+
+
+def test_how_many_tokens_lie_next_to_their_words_is_logged(world, tmp_path):
+    weights = {"picture_words": 0.5, "map_words": 0.5}
+    train(settings(world, tmp_path, loss_weights=weights, max_steps=2, save_steps=2, eval_steps=2), cpu=True)
+    figures = [r["validation"] for r in read_log(tmp_path) if "validation" in r][-1]
+    assert 0 <= figures["map_words_right"] <= 1
+    assert 0 <= figures["picture_words_right"] <= 1
+    assert figures["answer_perplexity"] > 1
+
+
+@pytest.mark.parametrize("absent", [0.0, 1.0])
+def test_questions_about_what_is_shown_have_answers_that_hold_of_it(absent, world, tmp_path):
+    data = {"sight_share": 1.0, "absent_share": absent, "predicted_share": 0.5}
+    task = AssistantTask(settings(world, tmp_path, data=data))
+    dataset = task.dataset(0, 4096)
+    tokenizer = task.processor.tokenizer
+    asked = {"map": 0, "picture": 0}
+    for index in range(12):
+        sample = dataset[index]
+        said = tokenizer.decode(sample["labels"][0][sample["labels"][0] != -100]).replace("<|end|>", "").strip()
+        pixels = (sample["pixel_values"][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        if "recognise" in said:
+            asked["picture"] += 1
+            assert any(c in said for c in PictureSight.of(pixels).cells)
+            continue
+        asked["map"] += 1
+        if absent:
+            assert said == f"{ABSENT}."
+            continue
+        sight = MapSight.of(sample["mask_inputs"][0, 0].numpy(), float(sample["mask_inputs"][0, 1].max()))
+        facts = {s for forms in sight.sentences().values() for s in forms}
+        sentences = re.split(r"(?<=\.) ", said)
+        assert sum(re.sub(r" \[E\d+\]\.$", "", s) in facts for s in sentences) >= len(sentences) - 1
+    assert min(asked.values()) >= 2
+
+
+def test_words_stand_where_the_assistants_tokens_will(world, tmp_path):
+    model, processor = build(settings(world, tmp_path))
+    marks = set(model.config.mark_ids.values())
+    rows = open_records((world / "set",), cache=world / "cache")
+    regions = 0
+    for row in rows:
+        for dialogue in dialogues_of(row):
+            words = {"<image>": [5] * 4, "<mask>": [6] * 4, **{i: [7] * 2 for i in dialogue.regions}}
+            ids, _ = tokens_of(dialogue, processor.tokenizer, words)
+            shown = dict.fromkeys(dialogue.regions, np.ones((8, 8), bool))
+            image = np.zeros((8, 8, 3), np.uint8)
+            real = processor(dialogue.messages, image=image, regions=shown, labels=True)["input_ids"][0].tolist()
+            assert len(ids) == len(real)
+            differ = [(a, b) for a, b in zip(ids, real, strict=True) if a != b]
+            assert all(b in marks for _, b in differ)
+            assert len(differ) >= 8
+            regions += 7 in [a for a, _ in differ]
+    assert regions
+
+
+def test_language_reads_words_and_answers_about_them(world, tmp_path):
+    data = DialogueConfig(
+        sources=(world / "set" / "dialogues.jsonl",), maps=world / "maps", sights=3, share_prompts=True, held_out=0.3
+    )
+    tokenizer = AutoTokenizer.from_pretrained(world / "language_model")
+    sets = prepare(data, tokenizer, tmp_path, 4096)
+    text = tokenizer.decode(sets.dialogues.ids)
+    assert "asks for: what the map marks" in text
+    assert "asks for: what the picture looks like" in text
+    without = prepare(data.model_copy(update={"sights": 0}), tokenizer, tmp_path, 4096)
+    assert "what the map marks" not in tokenizer.decode(without.dialogues.ids)
+    assert int(sets.dialogues.branches.max()) > int(without.dialogues.branches.max())

@@ -77,14 +77,14 @@ def test_the_page_annotates_the_named_database_and_not_the_one_among_the_cases(t
 
 
 def test_the_rules_word_answers_unless_something_else_was_asked_for(tmp_path):
-    """The embedded assistant, which the rules beat, was once the default of the page and the API."""
+    """What was asked for, then the embedded assistant, then the rules."""
     from app.service import Service
     from fakeexplain.commands.app import _writers
 
     service = Service(folder=tmp_path)
     try:
-        assert next(iter(_writers(service, None, None, None, None))) == "plain"
+        assert next(iter(_writers(service, None, None, None, None))) == "assistant"
         (tmp_path / "config.json").write_text("{}")
-        assert list(_writers(service, str(tmp_path), None, None, None))[:2] == ["own assistant", "plain"]
+        assert list(_writers(service, str(tmp_path), None, None, None))[:3] == ["own assistant", "assistant", "plain"]
     finally:
         service.close()
