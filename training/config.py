@@ -80,6 +80,8 @@ class DialogueConfig(BaseModel):
         held_out: share of the photographs, with everything made from them, that only validation sees.
         sights: questions about map and picture that are asked of every picture, behind words in place of their tokens
             (`training.sight_dialogues`), 0 for no such words; task `language` only.
+        sights_alone: nothing but such questions, each behind words of its own, without lines of evidence: short
+            sequences, from which a language model learns to read such words; task `language` only.
         sight_share: share of the samples that ask such a question; tasks `assistant_*` only.
         maps: folder that `python -m training.expert_maps` wrote.
         predicted_share: share of the samples that see the expert's map, if there is one; the others see the true mask,
@@ -102,6 +104,7 @@ class DialogueConfig(BaseModel):
     share_prompts: bool = False
     held_out: float = Field(default=0.05, gt=0, lt=1)
     sights: int = Field(default=0, ge=0)
+    sights_alone: bool = False
     sight_share: float = Field(default=0.0, ge=0, le=1)
     maps: Path | None = None
     predicted_share: float = Field(default=0.75, ge=0, le=1)

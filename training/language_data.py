@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from fakeexplain.errors import OutputError, SettingsError
 from fakeexplain.models.assistant_tokenizer import START
 from fakeexplain.models.assistant_views import map_view
-from training.assistant_data import RowTable, open_records
+from training.assistant_data import Row, RowTable, open_records
 from training.assistant_prompts import PROMPT_VERSION, dialogues_of, tokens_of
 from training.assistant_samples import seen_of
 from training.assistant_tokenizer import read_texts
@@ -30,7 +30,7 @@ from training.data import Batch
 from training.expert_maps import MapFolder
 from training.length_groups import LengthGroups
 from training.shared_prompts import PADDING, beginnings, pack
-from training.sight_dialogues import region_words, sights_of, token_ids
+from training.sight_dialogues import drawn, region_words, sight_dialogue, sights_of, token_ids
 
 TOKENS_VERSION = 3  # raise it whenever sequences change
 _PARTS = ("ids", "answers", "branches", "starts")
@@ -128,7 +128,7 @@ def _state(data: DialogueConfig, tokenizer: Any, rows: RowTable | None, size: in
     found = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
     vocabulary = tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)
     told = [found, rows.fingerprint if rows else "", data.held_out, vocabulary, PROMPT_VERSION, TOKENS_VERSION]
-    told += [size if data.share_prompts else 0, data.sights, str(data.maps)]
+    told += [size if data.share_prompts else 0, data.sights, data.sights_alone, str(data.maps)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -178,6 +178,11 @@ def _sequences(
     for number in numbers:
         row = rows[number]
         rng = np.random.default_rng([11, number])
+        if data.sights_alone:
+            if row.record.image != last[0]:
+                yield from _alone(data.sights, row, tokenizer, rng)
+            last = (row.record.image, None, {})
+            continue
         if row.record.image != last[0]:  # what is shown stays the same for all records of a picture: they share it
             shown, asked = sights_of(row, seen_of(row, maps), data.sights, rng)
             last = (row.record.image, shown, token_ids(shown.words(), tokenizer))
@@ -187,6 +192,15 @@ def _sequences(
                 i: region_words(map_view(m.astype(np.float32), GRID)[0].numpy()) for i, m in dialogue.regions.items()
             }
             yield tokens_of(dialogue, tokenizer, {**last[2], **token_ids(regions, tokenizer)})
+
+
+def _alone(count: int, row: Row, tokenizer: Any, rng: np.random.Generator) -> Iterator[tuple[list[int], list[int]]]:
+    """Short sequences, each behind words that were drawn for it."""
+    for _ in range(count):
+        seen = drawn(rng)
+        kind = "map" if rng.random() < 0.6 else "picture"
+        words = token_ids(seen.words(), tokenizer)
+        yield tokens_of(sight_dialogue(row, kind, seen, rng, lines=False), tokenizer, words)
 
 
 class LanguageDataset(Dataset[Batch]):

@@ -28,8 +28,8 @@ from training.assistant_data import Row
 from training.assistant_prompts import Dialogue
 
 PROMPT_WORDS = ("is", "what", "it", "marks")  # in place of the mask encoder's learned prompt tokens
-ABSENT_WORDS = ("no", "map", "is", "here", "no", "map", "is", "here")
-REGION_PLACES = slice(2, 6)  # of the words of a map: row, column, size and shape of a region
+ABSENT_WORDS = ("map", "is", "no", "map", "is", "here", "no", "map")
+REGION_PLACES = slice(3, 7)  # of the words of a map: row, column, size and shape of a region
 _OF_MAPS = (
     *("nothing", "map", "little", "clear", "strong", "one", "two", "several", "upper", "middle", "lower", "left"),
     *("centre", "right", "tiny", "small", "medium", "large", "compact", "elongated", "ragged", "outside", "inside"),
@@ -103,7 +103,8 @@ def sight_dialogue(row: Row, kind: str, seen: Seen, rng: np.random.Generator, *,
     question = choose(SIGHT_QUESTIONS[kind], {}, rng)
     examined = next((h for h in reversed(record.history) if h.get("on") == "examination"), None)
     if examined is None or not lines:
-        messages = [{"role": "user", "content": prompting.opening([], question)}]
+        mark = prompting.MASK_MARK if kind == "map" else prompting.IMAGE_MARK
+        messages = [{"role": "user", "content": prompting.opening([], f"{question}\n{mark}")}]
         answer = sight_answer(kind, seen, "", rng)
     else:
         verdict = Verdict.model_validate(examined["verdict"])

@@ -215,10 +215,10 @@ class ForgeryAssistant(AdapterMixin, PreTrainedModel, GenerationMixin):
         if images.any():
             if patches is None:
                 raise ValueError("input_ids hold image placeholders but no pixel_values came; wanted a picture")
-            text = fill_placeholders(text, images, self.projector(patches), settings.vision_tokens, "image")
+            text = fill_placeholders(text, images, self.projector(patches), settings.vision_tokens, "image", again=True)
         if masks.any():
             assert views is not None
-            text = fill_placeholders(text, masks, self.mask_encoder(*views), settings.mask_tokens, "mask")
+            text = fill_placeholders(text, masks, self.mask_encoder(*views), settings.mask_tokens, "mask", again=True)
         if regions.any():
             assert views is not None
             if region_inputs is None:

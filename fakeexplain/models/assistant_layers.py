@@ -93,13 +93,20 @@ class ImageHalf(nn.Module):
         self.visual = clip.visual
 
 
-def fill_placeholders(text: Tensor, places: Tensor, tokens: Tensor, each: int, name: str) -> Tensor:
+def fill_placeholders(
+    text: Tensor, places: Tensor, tokens: Tensor, each: int, name: str, *, again: bool = False
+) -> Tensor:
     """Puts tokens B,N,D into the places B,T of each row, in order; a row uses none, or `each` for every one it names.
+
+    Args:
+        again: the same tokens (N is `each`) may be shown several times in a row.
 
     Raises:
         ValueError: numbers that do not agree.
     """
     counts = places.sum(1)
+    if again:
+        tokens = tokens.repeat(1, max(int(counts.max()) // each, 1), 1)
     if bool((counts % each).any()) or int(counts.max()) > tokens.shape[1]:
         raise ValueError(
             f"{name} placeholders and {name} tokens do not match: {counts.tolist()} placeholders in the rows, "

@@ -1,9 +1,10 @@
 """Messages, a picture, a map and regions in; tensors out: the edge of the assistant.
 
-Marks in a text stand for tokens: `<image>` (once), `<mask>` (once), `R1 <region>` (the mark after a region's id, which
-stays as text), `<SEG>` in answers. Placeholders are expanded here and nowhere else. Whatever else looks like a special
-token is broken up, so that nothing a user or a file says can become one. Deliberately left out: what a prompt says
-(`fakeexplain.reasoning.prompting`), resampling (`assistant_views`).
+Marks in a text stand for tokens: `<image>` and `<mask>` (once, and once more as the last line of a question),
+`R1 <region>` (the mark after a region's id, which stays as text), `<SEG>` in answers. Placeholders are expanded here
+and nowhere else. Whatever else looks like a special token is broken up, so that nothing a user or a file says can
+become one. Deliberately left out: what a prompt says (`fakeexplain.reasoning.prompting`), resampling
+(`assistant_views`).
 """
 
 from __future__ import annotations
@@ -195,9 +196,12 @@ class ForgeryAssistantProcessor(ProcessorMixin):
             position = 0
             for match in re.finditer(r"R\d+\s*<region>|<image>|<mask>|<SEG>", content):
                 kind = match.group()
-                if (filled := self._placeholder(kind, role, has_image, regions, seen, named)) is None:
+                if kind in seen and content[match.start() - 1 :] != f"\n{kind}":
+                    continue
+                if (filled := self._placeholder(kind, role, has_image, regions, named)) is None:
                     continue
                 parts += [self.plain_text(content[position : match.start()]), filled]
+                seen |= {kind} & {IMAGE_MARK, MASK_MARK}
                 position = match.end()
             parts.append(self.plain_text(content[position:]))
             expanded.append({"role": role, "content": "".join(parts)})
@@ -209,21 +213,18 @@ class ForgeryAssistantProcessor(ProcessorMixin):
         role: str,
         has_image: bool,
         regions: dict[str, np.ndarray],
-        seen: set[str],
         named: list[np.ndarray],
     ) -> str | None:
         """What a mark becomes; None where it is only a text that looks like one."""
         if mark == SEG_MARK:
             return SEG_MARK if role == "assistant" else None
-        if role == "assistant" or mark in seen:
+        if role == "assistant":
             return None
         if mark == IMAGE_MARK:
             if not has_image:
                 raise SettingsError("messages hold <image> but no image came; wanted uint8 HxWx3")
-            seen.add(mark)
             return IMAGE_MARK * self.vision_tokens
         if mark == MASK_MARK:
-            seen.add(mark)
             return MASK_MARK * self.mask_tokens
         match = _REGION.fullmatch(mark)
         if match is None or match.group(1) not in regions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from fakeexplain.reasoning.plain_answers import PlainAnswers
+from fakeexplain.reasoning.plain_answers import TEXT, PlainAnswers
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import percent_of, rate_words
@@ -23,7 +23,7 @@ _STATES = {
 }
 _STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|repeat|second)\b"
 _DECLINES = r"\bno answer\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
-MOST = 3  # sentences that complete an answer
+MOST = 4  # sentences that complete an answer
 
 
 def completion(answers: PlainAnswers, text: str) -> list[str]:
@@ -147,7 +147,8 @@ def _source(answers: PlainAnswers, text: str) -> bool:
 def _unseen(answers: PlainAnswers, text: str, *, picture: bool) -> list[str]:
     """What an account of the map or of the picture leaves out."""
     sights = answers.request.sights
-    return [] if sights is None else sights.missing(text, picture=picture)
+    said = [] if sights is None else sights.missing(text, picture=picture)
+    return [*said, TEXT["thing"]] if picture and TEXT["thing"] not in text else said
 
 
 def _cites(items: list[Evidence], text: str) -> bool:

@@ -4,8 +4,8 @@ The verdict comes first, then one line a record, ids first, in neutral words: no
 Strings out of the examined file are quoted data on one line: no brackets that pass for a citation, no marks. Left out:
 tokens (`models.assistant_processing`), talking to a model (`writers`) and checking what it says (`grounding`).
 
-Marks: `<image>` and `<mask>` stand once, in the first question; `R3 <region>` follows a region that somebody chose;
-`<SEG>` is in answers only.
+Marks: `<image>` and `<mask>` stand in the first question, and again behind a question about the map or the picture;
+`R3 <region>` follows a region that somebody chose; `<SEG>` is in answers only.
 """
 
 from __future__ import annotations
@@ -128,7 +128,13 @@ def question_text(
     ids = understand(text).evidence_ids[:MOST_NAMED] if topic and verdict is not None else ()
     known = {e.id: e for e in evidence}
     named = [evidence_line(known[i], verdict) for i in ids if i in known] if verdict is not None else []
-    return "\n".join(line for line in (text, hint, *named, chosen) if line)
+    again = shown_again(text) if hint else ""
+    return "\n".join(line for line in (text, hint, *named, chosen, again) if line)
+
+
+def shown_again(question: str) -> str:
+    """The mark of what a question is about, map or picture, whose tokens are shown once more behind it; "" for none."""
+    return {"map": MASK_MARK, "picture": IMAGE_MARK}.get(understand(question).intent, "")
 
 
 def tool_text(item: Evidence) -> str:

@@ -112,14 +112,14 @@ class MapSight:
         return MapSight(*(getattr(self, f.name)[:1] for f in fields(self))).sentences()
 
     def words(self) -> tuple[str, ...]:
-        """Eight single words, in a fixed order: what a language model may read in place of the map's tokens."""
+        """Eight single words, in the order in which sentences tell them, in place of the map's tokens."""
         if not self.strengths:
-            return ("nothing",) * 7 + ("map",)
+            return ("map",) + ("nothing",) * 7
         said = {"faintly": "little", "clearly": "clear", "strongly": "strong"}[self.strengths[0]]
         count = ("one", "two", "several")[self.counts[0] - 1]
         size = self.sizes[0].partition("-")[0]
         side = "outside" if self.borders[0] else "inside"
-        return (said, count, self.rows[0], self.columns[0], size, self.shapes[0], side, "map")
+        return ("map", count, said, self.rows[0], self.columns[0], size, self.shapes[0], side)
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,8 @@ class Sights:
             return [] if self._no_map().rstrip(".") in text else [self._no_map()]
         groups = (self.picture.sentences() if self.picture else {}) if picture else self._map
         left = [v[0] for v in groups.values() if v and not any(s in text for s in v)]
-        return [f"{s}." if picture else self._cited(s) for s in left]
+        said = [f"{s}." if picture else self._cited(s) for s in left]
+        return said if picture or CAUTION in text else [*said, CAUTION]
 
 
 def smaller(values: np.ndarray, side: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from data_tools.schema import Message, Record
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import SourceImage
-from fakeexplain.reasoning.prompting import assistant_messages, messages, region_line, text_messages
+from fakeexplain.reasoning.prompting import assistant_messages, messages, question_text, region_line, text_messages
 from fakeexplain.reasoning.topics import topic_line
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.writers import WriteRequest
@@ -97,3 +97,13 @@ def test_the_line_of_a_record_that_a_question_names_is_told_again(request_about_
     assert others == "What does E1 say?"
     nobody = replace(request, question="What does E77 say?")
     assert len(assistant_messages(nobody)[-1]["content"].splitlines()) == 2
+
+
+def test_what_a_question_is_about_is_shown_again_behind_it():
+    assert question_text("What does the heat map show?").splitlines()[1:] == [
+        "(asks for: what the map marks)",
+        "<mask>",
+    ]
+    assert question_text("Describe the picture.").endswith("\n<image>")
+    assert "<mask>" not in question_text("How sure are you? <mask>")
+    assert "<mask>" not in question_text("What does the heat map show?", topic=False)

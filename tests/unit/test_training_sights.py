@@ -70,7 +70,7 @@ def test_words_of_a_view_are_those_of_the_map_that_it_was_made_from():
     small = np.stack([shown.map.reshape(64, 4, 64, 4).mean((1, 3)), shown.map.reshape(64, 4, 64, 4).max((1, 3))])
     assert sight is not None
     assert target_words(small, True) == (*sight.words(), *PROMPT_WORDS)
-    assert sight.words()[2:4] == ("upper", "right")
+    assert sight.words()[3:5] == ("upper", "right")
     assert target_words(small, False) == (*ABSENT_WORDS, *PROMPT_WORDS)
 
 
@@ -80,7 +80,7 @@ def test_wanted_words_follow_each_row_and_padding_has_none():
     regions[0, 1, :, 40:60, 2:20] = 1
     pictures, maps, named = wanted_words({**batch, "region_inputs": regions}, 4)
     assert pictures == [("red",) * 4, ("black",) * 4]
-    assert maps[0][:4] == ("strong", "one", "upper", "left")
+    assert maps[0][:5] == ("map", "one", "strong", "upper", "left")
     assert maps[1][:8] == ABSENT_WORDS
     assert named == [[(), ("lower", "left", "medium", "compact")], [(), ()]]
 

@@ -302,3 +302,12 @@ def test_a_whole_picture_through_all_of_it(processor: ForgeryAssistantProcessor)
     )
     assert inputs["trace_features"].shape == (1, CHANNELS, GRID, GRID)
     assert features().shape == inputs["trace_features"].shape
+
+
+def test_a_map_is_shown_again_behind_a_question_and_nowhere_else(processor: ForgeryAssistantProcessor) -> None:
+    counts = []
+    for text in ("What is marked?\n<mask>", "What is <mask> marked?", "<mask>\nWhat is marked?", "What?<mask>"):
+        asked = [QUESTION[0], {"role": "assistant", "content": "Yes."}, {"role": "user", "content": text}]
+        ids = question(processor, messages=asked, regions={"R1": box(1, 1, 20, 20)})["input_ids"][0]
+        counts.append(int((ids == processor.tokenizer.convert_tokens_to_ids("<mask>")).sum()))
+    assert counts == [2 * processor.mask_tokens, *[processor.mask_tokens] * 3]
