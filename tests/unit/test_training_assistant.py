@@ -396,8 +396,13 @@ def test_settings_that_cannot_work_are_refused(world, tmp_path):
 )
 def test_the_shipped_configurations_of_the_assistant_are_valid(folder, name):
     config = load_training_config(Path("configs/training") / folder / f"{name}.yaml")
-    tasks = {"0_language": "language", "0_sight": "assistant_pretraining"}
+    tasks = {"0_language": "language", "0_sight": "assistant_pretraining", "1_words": "assistant_alignment"}
     assert config.task == tasks.get(name, f"assistant_{name[2:]}")
+
+
+@pytest.mark.parametrize("name", ["0_words", "0_language_further"])
+def test_the_further_parts_of_stage_0_are_valid(name):
+    assert load_training_config(Path("configs/training") / f"{name}.yaml").task == "language"
 
 
 def test_what_is_left_out_is_shown_neither_in_training_nor_in_validation(world, tmp_path):
