@@ -113,8 +113,11 @@ class Turn:
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
         asked = self.asked
-        if asked.intent == "tool" and not self.calls:
-            yield from self._rounds(self.talk._plain)  # a measurement was asked for, and the model made none
+        wanted = asked.instrument or None
+        if asked.intent == "tool" and not any(c.instrument == (wanted or c.instrument) for c in self.calls):
+            yield from self._rounds(
+                self.talk._plain
+            )  # the measurement that was asked for, which the model did not make
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
@@ -266,7 +269,9 @@ class Turn:
 
     def _checker(self) -> Checker:
         talk = self.talk
-        return Checker(talk.examination, talk.evidence, talk._regions, talk._failed, talk.sights)
+        # What map and picture show is beside the point of any other question, however true.
+        sights = talk.sights if {"map", "picture"} & {self.asked.intent, *self.asked.also} else None
+        return Checker(talk.examination, talk.evidence, talk._regions, talk._failed, sights)
 
     def _request(self, feedback: str = "", *, more: bool = False) -> WriteRequest:
         talk = self.talk

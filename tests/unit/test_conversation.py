@@ -353,3 +353,17 @@ def test_the_expert_is_run_by_a_writer_that_sees_its_map_and_only_once(monkeypat
     examination = made.examine(PLAIN)
     assert len(seen) == 1
     assert any(e.instrument == "expert" and e.score_map is not None for e in examination.evidence)
+
+
+def test_what_is_seen_answers_no_other_question(examiner):
+    writer = Says("Much of the picture is black. The measurements stay as they are.")
+    talk = Conversation(examiner, encode(np.zeros((240, 320, 3), np.uint8)), writer=writer)
+    assert talk.ask("What do you see in the picture?").text.startswith("Much of the picture is black.")
+    assert "black" not in talk.ask("How sure are you?").text
+
+
+def test_the_instrument_that_was_asked_for_measures_even_where_the_model_took_another(examiner):
+    talk = Conversation(examiner, PLAIN, writer=Says("measure noise on R1"))
+    talk.add_region(box_xyxy=(40, 40, 200, 200))
+    answer = talk.ask("Measure the contrast on R1, please.")
+    assert "region_contrast" in {c.instrument for c in answer.tool_calls}
