@@ -54,11 +54,21 @@ class AssistantWriter:
             raise SettingsError(
                 "this copy of the library has no assistant; use --writer plain, or give a folder of weights"
             )
-        path = embedded_folder() if folder is None else Path(folder)
-        self._model, self._processor, digest = _load_cached(path)
+        self._folder = embedded_folder() if folder is None else Path(folder)
         self._expert, self._max_new_tokens = expert, max_new_tokens
         self._seen: tuple[str, Any, Any] | None = None
+        # The embedded weights wait for the first question, for a batch names its writer before it opens a picture, and
+        # its workers do the work. Somebody's folder may be wrong, which is told at once.
+        digest = _digest(self._folder) if folder is None else _load_cached(self._folder)[2]
         self.name = f"assistant {digest}"
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        return _load_cached(self._folder)[0]
+
+    @functools.cached_property
+    def _processor(self) -> Any:
+        return _load_cached(self._folder)[1]
 
     def write(self, request: WriteRequest) -> Iterator[str]:
         import torch

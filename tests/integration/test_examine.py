@@ -21,6 +21,10 @@ from fakeexplain.records import Examination
 from tests.pictures import copy_move, encode, photograph
 
 
+# For what does not depend on who words the answer and which traces were looked for.
+QUICK = ("--instruments", "metadata", "--wording", "plain")
+
+
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fakeexplain.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)  # type: ignore[call-overload]
@@ -118,7 +122,7 @@ def test_resume_keeps_what_is_current_and_redoes_what_changed(examined, tmp_path
 
 def test_json_output_is_one_record_a_line(examined):
     root, _, _ = examined
-    done = run("examine", root / "photos", root / "missing.jpg", "--json", "--instruments", "metadata")
+    done = run("examine", root / "photos", root / "missing.jpg", "--json", *QUICK)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 3
     assert sum("error" in line for line in lines) == 1
@@ -141,7 +145,7 @@ def test_bad_files_get_one_line_each_and_the_rest_is_done(tmp_path):
     (tmp_path / "good.png").write_bytes(encode(photograph("rocket")))
     (tmp_path / "folder.jpg").mkdir()
     done = run("examine", *(tmp_path / n for n in HOSTILE), tmp_path / "good.png", tmp_path / "none.jpg",
-               tmp_path / "folder.jpg", "--out", tmp_path / "out", "--instruments", "metadata")  # fmt: skip
+               tmp_path / "folder.jpg", "--out", tmp_path / "out", *QUICK)  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr + done.stdout
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -155,7 +159,7 @@ def test_bad_files_get_one_line_each_and_the_rest_is_done(tmp_path):
 @pytest.mark.parametrize(("name", "content"), HOSTILE.items())
 def test_each_bad_file_alone(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    done = run("examine", tmp_path / name, "--instruments", "metadata", "--out", tmp_path / "out")
+    done = run("examine", tmp_path / name, *QUICK, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not list((tmp_path / "out").iterdir())
@@ -194,7 +198,7 @@ def test_wrong_settings_are_usage_errors(tmp_path, arguments):
 def test_unwritable_output(tmp_path):
     (tmp_path / "photo.png").write_bytes(encode(photograph("coffee")))
     (tmp_path / "out").write_text("a file stands where the folder should be")
-    done = run("examine", tmp_path / "photo.png", "--out", tmp_path / "out", "--instruments", "metadata")
+    done = run("examine", tmp_path / "photo.png", "--out", tmp_path / "out", *QUICK)
     assert done.returncode == 3
     assert len(done.stderr.strip().splitlines()) == 1
 
@@ -203,7 +207,7 @@ def test_results_never_replace_other_peoples_files(tmp_path):
     (tmp_path / "photo.png").write_bytes(encode(photograph("coffee")))
     (tmp_path / "out/photo.png").mkdir(parents=True)
     (tmp_path / "out/photo.png/precious.txt").write_text("keep me")
-    done = run("examine", tmp_path / "photo.png", "--out", tmp_path / "out", "--instruments", "metadata")
+    done = run("examine", tmp_path / "photo.png", "--out", tmp_path / "out", *QUICK)
     assert done.returncode == 3
     assert (tmp_path / "out/photo.png/precious.txt").read_text() == "keep me"
     assert not list((tmp_path / "out").rglob(".*"))
@@ -239,7 +243,7 @@ def test_file_is_never_altered_and_its_hash_is_told(tmp_path):
 
     content = encode(photograph("rocket"), "JPEG", quality=88)
     (tmp_path / "photo.jpg").write_bytes(content)
-    done = run("examine", tmp_path / "photo.jpg", "--json", "--instruments", "metadata")
+    done = run("examine", tmp_path / "photo.jpg", "--json", *QUICK)
     assert json.loads(done.stdout)["source"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert (tmp_path / "photo.jpg").read_bytes() == content
 
@@ -291,14 +295,14 @@ def test_interrupt_stops_soon_and_keeps_what_is_done(tmp_path, number):
 def test_results_inside_the_examined_folder_are_not_examined(tmp_path):
     (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
     for _ in range(2):
-        done = run("examine", tmp_path, "--out", tmp_path / "results", "--instruments", "metadata")
+        done = run("examine", tmp_path, "--out", tmp_path / "results", *QUICK)
         assert done.returncode == 0, done.stderr
     assert len((tmp_path / "results/summary.csv").read_text().splitlines()) == 2
 
 
 def test_an_earlier_result_is_marked_when_its_picture_breaks(tmp_path):
     (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
-    arguments = ("examine", tmp_path / "one.png", "--out", tmp_path / "out", "--instruments", "metadata")
+    arguments = ("examine", tmp_path / "one.png", "--out", tmp_path / "out", *QUICK)
     assert run(*arguments).returncode == 0
     (tmp_path / "one.png").write_bytes(b"broken")
     assert run(*arguments).returncode == 1

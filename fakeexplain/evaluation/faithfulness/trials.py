@@ -46,27 +46,23 @@ def restoration(talk: Talk, original: np.ndarray, true_mask: np.ndarray, rng: np
     """
     forged = talk.source.rgb
     start = _examine_png(talk, forged)
+    found, label = examination_mask(start[1]), start[1].verdict.label
+    if label != "manipulated" or not (found & true_mask).any():
+        words, figures = f"nothing to fall: {label} before", {"before": _score(start[1]), "touches": 0.0}
+        return [Trial("restoration", None, words, figures), Trial("control", None, words, figures)]
     near = cv2.dilate(true_mask.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)).astype(bool)
     mended = _examine_png(talk, np.where(near[..., None], original, forged))
-    found = examination_mask(start[1])
-    figures = {"before": _score(start[1]), "after": _score(mended[1]), "touches": float((found & true_mask).any())}
-    if start[1].verdict.label != "manipulated" or not figures["touches"]:
-        passed, words = None, f"nothing to fall: {start[1].verdict.label} before"
-    else:
-        said = _labels(talk, mended)
-        fell = figures["after"] < figures["before"] - _FALL
-        follows = said == {mended[1].verdict.label}
-        passed = fell and follows
-        words = f"score {figures['before']:.2f} -> {figures['after']:.2f}; verdict {mended[1].verdict.label}; "
-        words += f"the answer says {', '.join(sorted(said)) or 'no verdict'}"
+    figures = {"before": _score(start[1]), "after": _score(mended[1]), "touches": 1.0}
+    said = _labels(talk, mended)
+    passed = figures["after"] < figures["before"] - _FALL and said == {mended[1].verdict.label}
+    words = f"score {figures['before']:.2f} -> {figures['after']:.2f}; verdict {mended[1].verdict.label}; "
+    words += f"the answer says {', '.join(sorted(said)) or 'no verdict'}"
     trials = [Trial("restoration", passed, words, figures)]
     moved = boxes.control_mask(near, rng)
     if moved is None:
         return [*trials, Trial("control", None, "the region fits nowhere else")]
     control = _examine_png(talk, np.where(moved[..., None], original, forged))
     figures = {"before": _score(start[1]), "after": _score(control[1])}
-    if passed is None:
-        return [*trials, Trial("control", None, words, figures)]
     kept = control[1].verdict.label == "manipulated" and bool((examination_mask(control[1]) & true_mask).any())
     words = f"score {figures['before']:.2f} -> {figures['after']:.2f}; verdict {control[1].verdict.label}"
     return [*trials, Trial("control", kept, words, figures)]
