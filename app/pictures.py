@@ -20,6 +20,7 @@ from fakeexplain.imaging.worker import renamed
 if TYPE_CHECKING:
     from fakeexplain.conversation import Conversation
     from fakeexplain.imaging.source import SourceImage
+    from fakeexplain.reasoning.sights import MapSight
     from fakeexplain.records import Examination
 
 
@@ -95,6 +96,7 @@ class PictureStore:
         self._lock = threading.RLock()
         self._pictures: OrderedDict[str, Picture] = OrderedDict()  # used last at the end, as in the others
         self._examinations: OrderedDict[str, Examination] = OrderedDict()
+        self._map_sights: dict[str, MapSight | None] = {}  # of the examinations that are kept
         self._sources: OrderedDict[str, SourceImage] = OrderedDict()
 
     def __len__(self) -> int:
@@ -137,6 +139,7 @@ class PictureStore:
             if not any(p.sha256 == picture.sha256 for p in self._pictures.values()):
                 self._sources.pop(picture.sha256, None)
                 self._examinations.pop(picture.sha256, None)
+                self._map_sights.pop(picture.sha256, None)
                 self._private.forget_map(picture.sha256)
         self._private.forget_upload(picture_id)
 
@@ -154,6 +157,7 @@ class PictureStore:
             self._pictures.clear()
             self._sources.clear()
             self._examinations.clear()
+            self._map_sights.clear()
 
     def examination(self, sha256: str) -> Examination | None:
         """The examination of these bytes, under the name of whoever sent them first."""
@@ -163,11 +167,18 @@ class PictureStore:
                 self._examinations.move_to_end(sha256)
             return found
 
-    def keep_examination(self, examination: Examination) -> None:
+    def map_sight(self, sha256: str) -> MapSight | None:
+        """What stands out on the expert's map of these bytes; None where there is none, or it is not known any more."""
+        with self._lock:
+            return self._map_sights.get(sha256)
+
+    def keep_examination(self, examination: Examination, map_sight: MapSight | None = None) -> None:
         with self._lock:
             self._examinations[examination.source.sha256] = examination
+            self._map_sights[examination.source.sha256] = map_sight
             while len(self._examinations) > self._limits.pictures:
-                self._examinations.popitem(last=False)
+                gone, _ = self._examinations.popitem(last=False)
+                self._map_sights.pop(gone, None)
 
     def source(self, sha256: str, name: str) -> SourceImage | None:
         """The pixels if they are still there, under this name."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fakeexplain.conversation import Conversation
     from fakeexplain.examiner import Examiner, Settings
     from fakeexplain.imaging.source import SourceImage
+    from fakeexplain.reasoning.sights import MapSight
     from fakeexplain.reasoning.writers import Writer
     from fakeexplain.records import Examination
 
@@ -153,13 +154,14 @@ class Service:
             source = self.load(data, shown, sha256)
             examination = self.pictures.examination(sha256)
             if examination is None:
-                examination = self._examine(task, source)
-                self.pictures.keep_examination(examination)
+                examination, sight = self._examine(task, source)
+                self.pictures.keep_examination(examination, sight)
             return self.pictures.add(data, shown, _under_name(examination, source.name))
 
-    def _examine(self, task: Task[Any], source: SourceImage) -> Examination:
-        """A whole examination; its map goes to the disk, its maps out of memory."""
+    def _examine(self, task: Task[Any], source: SourceImage) -> tuple[Examination, MapSight | None]:
+        """A whole examination without maps, and what stands out on the expert's; the joint map goes to the disk."""
         from fakeexplain.examiner import examination_map
+        from fakeexplain.reasoning.sights import Sights
 
         examiner = self.examiner()
         total = len(examiner.instruments) + (examiner.expert is not None)
@@ -172,8 +174,9 @@ class Service:
         task.emit(Progress("measuring", 0, total))
         found = examiner.examine(source, on_done=on_done)
         self._store_map(source.sha256, examination_map(found))
+        sight = Sights(None, found.evidence).map
         bare = tuple(e.model_copy(update={"score_map": None}) for e in found.evidence)
-        return found.model_copy(update={"evidence": bare})
+        return found.model_copy(update={"evidence": bare}), sight
 
     # ---- the model
 
@@ -265,7 +268,12 @@ class Service:
         name = writer or picture.writer_name or next(iter(self.writers))
         made, source = self.writer(name), self.source(picture)
         if picture.conversation is None:
-            picture.conversation = Conversation(self.examiner(), source, examination=picture.examination)
+            picture.conversation = Conversation(
+                self.examiner(),
+                source,
+                examination=picture.examination,
+                map_sight=self.pictures.map_sight(picture.sha256),
+            )
         talk, picture.writer_name = picture.conversation, name
         talk.source, talk.writer = source, stoppable(made, check)
         return talk

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def main() -> None:
                     sights = _with_map(talk, talks[other] if shown == "another's" else None)
                 elif shown != "own":
                     writer.rgb = talks[other].source.rgb if shown == "another's" else _GREY
-                    sights = Sights(writer.rgb, talk.examination.evidence)
+                    sights = Sights(partial(np.asarray, writer.rgb), talk.examination.evidence)
                 told[shown] = proposed(writer, talk, question)
                 row = table[kind, shown]
                 for sentence in told[shown]:
@@ -101,13 +102,13 @@ def main() -> None:
 def _with_map(talk: Conversation, other: Conversation | None) -> Sights:
     """What may be said of a picture whose map is another's; None for no map at all."""
     if other is None:
-        return Sights(talk.source.rgb, ())
+        return Sights(None)
     maps = [e.score_map for e in other.examination.evidence if e.instrument == EXPERT and e.score_map is not None]
     records = [
         e.model_copy(update={"score_map": maps[0]}) if e.instrument == EXPERT and maps else e
         for e in talk.examination.evidence
     ]
-    return Sights(talk.source.rgb, records)
+    return Sights(None, records)
 
 
 if __name__ == "__main__":

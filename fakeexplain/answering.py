@@ -89,8 +89,10 @@ class Turn:
         elif self.chosen is None and asked.intent == "region" and asked.cells is not None:
             width, height = talk.source.width, talk.source.height
             x0, y0, x1, y1 = asked.cells
+            x0, y0 = x0 * width // 3, y0 * height // 3
+            # of a picture of two pixels a third is a pixel, too
             self.chosen = talk.add_region(
-                box_xyxy=(x0 * width // 3, y0 * height // 3, x1 * width // 3, y1 * height // 3)
+                box_xyxy=(x0, y0, max(x1 * width // 3, x0 + 1), max(y1 * height // 3, y0 + 1))
             )
         elif self.chosen is None and asked.region_ids and asked.region_ids[0] in talk._regions:
             self.chosen = talk._regions[asked.region_ids[0]]
@@ -113,11 +115,8 @@ class Turn:
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
         asked = self.asked
-        wanted = asked.instrument or None
-        if asked.intent == "tool" and not any(c.instrument == (wanted or c.instrument) for c in self.calls):
-            yield from self._rounds(
-                self.talk._plain
-            )  # the measurement that was asked for, which the model did not make
+        if asked.intent == "tool" and not any(self._asked_for(c) for c in self.calls):
+            yield from self._rounds(self.talk._plain)  # the measurement that the model did not make
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
@@ -125,6 +124,11 @@ class Turn:
             found = self._checker().check(text)
             if found.finding != "unsupported":
                 yield from self._show(found, "rule", found.finding)
+
+    def _asked_for(self, call: ToolCall) -> bool:
+        """Whether a measurement is the one that the question asks for."""
+        named = self.chosen.id if self.chosen is not None else next(iter(self.asked.region_ids), call.region_id)
+        return (call.instrument, call.region_id) == (self.asked.instrument or call.instrument, named)
 
     def _go_on(self) -> Iterator[Event]:
         """Lets a writer go on where its answer leaves out what was asked for; shows what makes less of that missing."""
@@ -205,10 +209,13 @@ class Turn:
             mask = writer.segment(self._request(), before)
         if mask is None or not mask.any():
             return Checked(sentence, "unsupported", ("points at nothing",))
+        known = set(self.talk._regions)
         region = self.talk.add_region(region_mask=mask)
         found = self._checker().check(sentence.replace(SEG_MARK, region.id, 1))
         if found.finding != "unsupported":
             self.pointed.append(region)
+        elif region.id not in known:
+            del self.talk._regions[region.id]  # nobody hears of it
         return found
 
     def _once_more(self, refused: Checked, writer: Writer) -> Checked | None:

@@ -25,7 +25,7 @@ from fakeexplain.errors import FakeExplainError, MeasurementError, SourceError
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import SourceImage, printable
 from fakeexplain.reasoning.plain_writer import PlainWriter
-from fakeexplain.reasoning.sights import Sights
+from fakeexplain.reasoning.sights import MapSight, Sights
 from fakeexplain.reasoning.writers import Writer
 from fakeexplain.records import Answer, Evidence, Examination, Region, ToolCall
 
@@ -51,6 +51,7 @@ class Conversation:
         picture: path, bytes or SourceImage.
         writer: proposes sentences; None for the deterministic one.
         examination: of this picture, where it was made already.
+        map_sight: what stands out on the expert's map, where the examination does not carry the map any more.
 
     Raises:
         SourceError: the picture cannot be read, or the examination is of another one.
@@ -63,13 +64,14 @@ class Conversation:
         *,
         writer: Writer | None = None,
         examination: Examination | None = None,
+        map_sight: MapSight | None = None,
     ) -> None:
         self.examiner, self.source = examiner, examiner.load(picture)
         if examination is not None and examination.source.sha256 != self.source.sha256:
             raise SourceError(f"{self.source.name}: the examination is of another picture; examine this one")
         self.examination = examination or examiner.examine(self.source)
         self.writer: Writer = writer or PlainWriter()
-        self.sights = Sights(self.source.rgb, self.examination.evidence)
+        self.sights = Sights(lambda: self.source.rgb, self.examination.evidence, map_sight)
         self._plain = PlainWriter()
         self._lock = threading.Lock()
         self._measured: list[Evidence] = []

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import logging
 import os
 import platform
 import time
@@ -41,8 +43,9 @@ from fakeexplain.records import Evidence, Examination, QualityReport
 from fakeexplain.verdict import DEFAULT_FALSE_ALARMS, EXPERT, Panel, decide, evidence_mask
 
 if TYPE_CHECKING:
-    from fakeexplain.localization import Expert
+    from fakeexplain.localization import Expert, Localization
 
+_log = logging.getLogger("fakeexplain")
 EMBEDDED, PLAIN = "embedded", "plain"
 ACCOUNT_QUESTION = "What does the examination of this picture show?"
 _LIBRARIES = (
@@ -210,7 +213,8 @@ class Examiner:
         start = time.perf_counter()
         try:
             account = self.conversation(source, examination=examination).ask(ACCOUNT_QUESTION)
-        except WriterError:  # the deterministic sentences are there in any case
+        except WriterError as error:  # the deterministic sentences are there in any case
+            _log.warning("%s: no account of it in the assistant's words; %s", source.name, error)
             return examination
         spent = time.perf_counter() - start
         seconds = {**examination.seconds, "account": round(spent, 4)}
@@ -222,12 +226,20 @@ class Examiner:
         assert self.expert is not None
         start = time.perf_counter()
         try:
-            runs = self.writer if isinstance(self.writer, LookingWriter) else self.expert
-            return self.expert.evidence(runs.localize(source, threads=self._threads), quality)
+            return self.expert.evidence(self._localized(source), quality)
         except (MemoryError, ArithmeticError, ValueError, RuntimeError) as error:
             return self.expert.abstain(f"it failed on this picture ({type(error).__name__}: {error})")
         finally:
             seconds[self.expert.name] = round(time.perf_counter() - start, 4)
+
+    def _localized(self, source: SourceImage) -> Localization:
+        """The expert's answer, by way of a writer that wants to see it."""
+        assert self.expert is not None
+        if isinstance(self.writer, LookingWriter):
+            with contextlib.suppress(WriterError):  # damaged, and says so when it is asked
+                seen: Localization = self.writer.localize(source, threads=self._threads)
+                return seen
+        return self.expert.localize(source, threads=self._threads)
 
     def measure(
         self,

@@ -38,8 +38,6 @@ class Tokens:
 class TrainedAssistant(ForgeryAssistant):
     """A `ForgeryAssistant` with the same parts and names."""
 
-    keeps_language_model = False  # whether the language model's own weights are part of its state
-
     def forward(  # type: ignore[override]
         self,
         click_target: Tensor | None = None,
@@ -117,8 +115,6 @@ class TrainedAssistant(ForgeryAssistant):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Without the language model's own weights; its adapters are in it."""
         whole = super().state_dict(*args, **kwargs)
-        if self.keeps_language_model:
-            return whole
         return type(whole)((n, v) for n, v in whole.items() if not is_base_weight(n))
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
@@ -126,12 +122,6 @@ class TrainedAssistant(ForgeryAssistant):
         if strict and (odd := set(self.state_dict()) ^ set(state_dict)):
             raise RuntimeError(f"state does not fit: {', '.join(sorted(odd)[:5])}")
         return super().load_state_dict(state_dict, strict=False, assign=assign)
-
-
-class PretrainedAssistant(TrainedAssistant):
-    """One whose language model trains as a whole, before adapters are put into it."""
-
-    keeps_language_model = True
 
 
 def is_base_weight(name: str) -> bool:
@@ -175,7 +165,6 @@ def _label(target: Tensor, where: tuple[int, int] | None) -> float:
 __all__ = [
     "Clicked",
     "ForgeryAssistantOutput",
-    "PretrainedAssistant",
     "Tokens",
     "TrainedAssistant",
     "base_weights",

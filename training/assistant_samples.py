@@ -26,7 +26,7 @@ from data_tools.schema import read_mask
 from fakeexplain.errors import FakeExplainError, SettingsError, SourceError
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.assistant_views import map_view
-from fakeexplain.reasoning.sights import PICTURE_SIDE, MapSight, PictureSight, smaller
+from fakeexplain.reasoning.sights import PICTURE_SIDE, MapSight, PictureSight, map_sight, smaller
 from training.assistant_data import Row, RowTable
 from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of
 from training.config import DialogueConfig
@@ -211,7 +211,7 @@ class AssistantDataset(Dataset[Batch]):
         """A question about what is shown: the picture, and a `DrawnMap`, views of the expert's map, or no map."""
         sight = None
         if isinstance(shown, DrawnMap):
-            sight = MapSight.of(smaller(shown.map, self._processor.grid), float(shown.map.max()))
+            sight = map_sight(shown.map)
         elif shown is not None:
             sight = _map_sight(shown["mask_inputs"])
         seen = Seen(_picture_sight(source), sight)
@@ -248,7 +248,7 @@ def _picture_sight(source: SourceImage) -> PictureSight:
 
 def _map_sight(views: Tensor) -> MapSight:
     """Of views 1,3,G,G."""
-    return MapSight.of(views[0, 0].numpy(), float(views[0, 1].max()))
+    return MapSight.of(views[0, 0].numpy(), views[0, 1].numpy())
 
 
 def without_repeated(labels: Tensor, repeated: int) -> Tensor:

@@ -1,10 +1,8 @@
-"""The assistant's three stages, one task: alignment, instruction tuning, mask decoding; and what may come before them.
+"""The assistant's three stages, one task: alignment, instruction tuning, mask decoding.
 
 The stages differ in what they train (`train` of the config), in the data, and in that the third one also decodes
 regions: from `<SEG>`, and from simulated clicks and boxes. LoRA lies in the language model from the first stage on, so
 that the weights of one stage are those the next begins with; where the first one does not train it, it is zero.
-Before them a small language model may be trained as a whole with pictures and maps in its prompts
-(`assistant_pretraining`, without LoRA): a frozen model of that size does not learn to read such tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from fakeexplain.models.assistant_configuration import SEG_MARK, load_assistant_
 from fakeexplain.models.assistant_processing import ForgeryAssistantProcessor
 from fakeexplain.models.weights import load_expert
 from training.assistant_data import open_records
-from training.assistant_model import Clicked, PretrainedAssistant, Tokens, TrainedAssistant
+from training.assistant_model import Clicked, Tokens, TrainedAssistant
 from training.assistant_samples import IGNORED, AssistantDataset, Sequences, list_sequences
 from training.config import TrainingConfig
 from training.data import Batch
@@ -33,7 +31,6 @@ from training.expert_maps import MapFolder
 from training.losses import Loss, binary, dice
 from training.word_targets import WordTargets, turned
 
-PRETRAINING = "assistant_pretraining"
 _EVAL_BATCH = 8
 _PLAIN = ("iou", "_right")  # endings of figures that are no losses
 _MODEL_INPUTS = (
@@ -67,7 +64,7 @@ class _Saved:
 def build(
     config: TrainingConfig, kind: type[ForgeryAssistant] | None = None
 ) -> tuple[ForgeryAssistant, ForgeryAssistantProcessor]:
-    """The assistant of a config and its processor, with LoRA in it unless all of the language model is to train.
+    """The assistant of a config and its processor, with LoRA in it.
 
     Args:
         kind: class of the assistant; by default the one that is trained.
@@ -78,10 +75,7 @@ def build(
     from transformers import AutoTokenizer
 
     assert config.model is not None
-    whole = config.task == PRETRAINING
-    if whole and config.quantization is not None:
-        raise SettingsError(f"task {PRETRAINING}: quantised weights cannot train; leave `quantization` out")
-    kind = kind or (PretrainedAssistant if whole else TrainedAssistant)
+    kind = kind or TrainedAssistant
     ours = load_assistant_config(config.model, language_model_path=config.language_model_path)
     path = ours.language_model_path
     if path is None:
@@ -103,8 +97,7 @@ def build(
         with torch.no_grad():
             model.added_rows.input.copy_(model.get_input_embeddings().weight[own_row].float())  # type: ignore[index]
             model.added_rows.output.copy_(model.get_output_embeddings().weight[own_row].float())  # type: ignore[index]
-    if not whole:
-        model.add_lora()
+    model.add_lora()
     if config.gradient_checkpointing:
         model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
     return model, processor

@@ -119,9 +119,8 @@ class TrainingConfig(BaseModel):
 
     Attributes:
         task: `alignment` (vision encoder, contrastively), `expert`, `expert_confidence` (second phase, trunk frozen),
-            `language` (the small language model), `assistant_pretraining` (all of the language model, with tokens of
-            pictures and maps), `assistant_alignment`, `assistant_instruction`, `assistant_mask_decoding` (the
-            assistant's three stages).
+            `language` (the small language model), `assistant_alignment`, `assistant_instruction`,
+            `assistant_mask_decoding` (the assistant's three stages).
         model: YAML of configs/model; not for task `language`, which takes `language`.
         language: sizes of the language model; task `language` only.
         data: dialogues; tasks `language` and `assistant_*`.
@@ -161,7 +160,6 @@ class TrainingConfig(BaseModel):
         "expert",
         "expert_confidence",
         "language",
-        "assistant_pretraining",
         "assistant_alignment",
         "assistant_instruction",
         "assistant_mask_decoding",

@@ -3,8 +3,7 @@
     python -m training.export_assistant --run runs/language --out runs/language_model
     python -m training.export_assistant --run runs/assistant_mask_decoding --out fakeexplain/weights/assistant
 
-A run of task `language` becomes a language model with its tokenizer, one of `assistant_pretraining` the same with the
-assistant's other parts beside it, as `training.unpack` writes them; a run of a later stage becomes a whole assistant
+A run of task `language` becomes a language model with its tokenizer; a run of a later stage becomes a whole assistant
 with LoRA merged, in float16, or with --adapter-only what was trained and no more. Written beside are the processor and
 a model card.
 """
@@ -76,15 +75,11 @@ def export_assistant(run: Path, out: Path, weights: str = "final.safetensors", *
     """
     from fakeexplain.models.assistant import ForgeryAssistant
     from training.assistant_model import is_base_weight
-    from training.assistant_stages import PRETRAINING, build
-    from training.unpack import save_apart
+    from training.assistant_stages import build
 
     config = run_config(run)
     if not config.task.startswith("assistant_"):
         raise SettingsError(f"{run}: a run of task {config.task}, wanted one of the assistant's")
-    whole = config.task == PRETRAINING
-    if whole and adapter_only:
-        raise SettingsError(f"{run}: a run of task {config.task} has no adapters; leave --adapter-only out")
     # The vision tower is in the run's weights, the language model's own weights where the run found them.
     trained: Any
     trained, processor = build(config.model_copy(update={"expert": None}), ForgeryAssistant)
@@ -92,13 +87,10 @@ def export_assistant(run: Path, out: Path, weights: str = "final.safetensors", *
     if not path.is_file():
         raise SettingsError(f"{path}: no such weights; is the run finished?")
     values, own = load_file(path), trained.state_dict()
-    if problems := misfits(own, values, may_miss=[] if whole else [n for n in own if is_base_weight(n)]):
+    if problems := misfits(own, values, may_miss=[n for n in own if is_base_weight(n)]):
         raise SettingsError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
     trained.load_state_dict(values, strict=False)
     trained.eval()
-    if whole:
-        save_apart(trained, processor.tokenizer, out)
-        return sum(p.numel() for p in trained.parameters())
     if adapter_only:
         trained.save_adapter(out)
     else:

@@ -79,7 +79,7 @@ def region_words(mask: np.ndarray) -> tuple[str, ...]:
 
 def target_words(mask_view: np.ndarray, present: bool) -> tuple[str, ...]:
     """The words of a map's tokens, prompt tokens included. mask_view: 2,G,G or more channels, see `assistant_views`."""
-    sight = MapSight.of(mask_view[0], float(mask_view[1].max())) if present else None
+    sight = MapSight.of(mask_view[0], mask_view[1]) if present else None
     return (*(ABSENT_WORDS if sight is None else sight.words()), *PROMPT_WORDS)
 
 

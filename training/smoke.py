@@ -55,13 +55,11 @@ def smoke(out: Path, photos: Path | None = None, *, pictures: int = 24) -> dict[
 
     export_language(out / "language", out / "language_model")
     done("language")
-    read = (f"language_model_path={out / 'language_model'}", f"expert={expert}")
-    sight = _train(out, "0_sight", dialogues, maps, *read)
-    export_assistant(sight, out / "sighted")
-    done("pictures and maps")
-    shared = (maps, f"language_model_path={out / 'sighted'}")
-    begin = f"init_from={out / 'sighted/parts.safetensors'}"
-    _train(out, "1_words", dialogues, *shared, begin, folder="assistant_words")
+    known = (f"tokenizer={out / 'tokenizer'}", f"language_model_path={out / 'language_model'}")
+    export_language(_train(out, "0_words", dialogues, *known, folder="language_words"), out / "language_model_words")
+    done("language, words")
+    shared = (maps, f"language_model_path={out / 'language_model_words'}", f"expert={expert}")
+    _train(out, "1_words", dialogues, *shared, folder="assistant_words")
     _train(out, "1_alignment", dialogues, *shared, f"init_from={out / 'assistant_words/final.safetensors'}")
     done("alignment")
     first = f"init_from={out / 'assistant_alignment/final.safetensors'}"
@@ -157,7 +155,7 @@ def _config(out: Path, name: str, dialogues: Path, *overrides: str, folder: str 
 
     files = {
         "0_language": ["alignment", "mask_alignment", "dialogues"],
-        "0_sight": ["alignment", "mask_alignment", "short_answers", "dialogues"],
+        "0_words": ["alignment"],
         "1_words": ["alignment", "mask_alignment", "short_answers"],
         "1_alignment": ["alignment", "mask_alignment"],
     }.get(name, ["dialogues"])

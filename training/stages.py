@@ -294,7 +294,6 @@ TASKS: dict[str, Callable[[TrainingConfig], Task]] = {
     "expert": ExpertTask,
     "expert_confidence": ConfidenceTask,
     "language": _language,
-    "assistant_pretraining": _assistant,
     "assistant_alignment": _assistant,
     "assistant_instruction": _assistant,
     "assistant_mask_decoding": _assistant,

@@ -48,10 +48,10 @@ def unpack(assistant: Path, out: Path) -> int:
             f"{assistant}: {', '.join(beyond)} are no words of its language model ({rows} rows); "
             "train on from the adapters instead (export_assistant --adapter-only)"
         )
-    return save_apart(model, processor.tokenizer, out)
+    return _save_apart(model, processor.tokenizer, out)
 
 
-def save_apart(model: Any, tokenizer: Any, out: Path) -> int:
+def _save_apart(model: Any, tokenizer: Any, out: Path) -> int:
     """An assistant without adapters as transformers folder `out` of its language model, and `out`/parts.safetensors.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging as hf_logging
 
 from fakeexplain.errors import SettingsError
@@ -37,7 +38,7 @@ def load_assistant(
         else:
             model = ForgeryAssistant.from_pretrained(path, dtype=dtype).eval()
         processor = ForgeryAssistantProcessor.from_pretrained(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise SettingsError(f"{path}: cannot be loaded ({error})") from None
     finally:
         if shown:

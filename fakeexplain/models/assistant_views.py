@@ -37,7 +37,7 @@ def map_view(values: np.ndarray, grid: int) -> Tensor:
     """float HxW in [0, 1] -> 2,G,G: mean over the cell, and largest value in it, so that no small mark is lost."""
     field = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
     if field.shape[2] < grid or field.shape[3] < grid:
-        mean = F.interpolate(field, (grid, grid), mode="bilinear", align_corners=False)
+        mean = F.interpolate(field, (grid, grid), mode="bilinear", align_corners=False, antialias=True)
         return torch.cat([mean, mean])[:, 0]
     return torch.cat([F.adaptive_avg_pool2d(field, grid), F.adaptive_max_pool2d(field, grid)])[:, 0]
 

@@ -44,7 +44,8 @@ class AssistantWriter:
         expert: `fakeexplain.localization.Expert` whose map it sees; None for none (it knows what that means).
 
     Raises:
-        SettingsError: there are no weights, or they cannot be loaded.
+        SettingsError: there are no weights; a folder's cannot be loaded. Those that come with the library are loaded by
+            the first question, which raises WriterError if they are damaged.
     """
 
     def __init__(
@@ -62,13 +63,20 @@ class AssistantWriter:
         digest = _digest(self._folder) if folder is None else _load_cached(self._folder)[2]
         self.name = f"assistant {digest}"
 
-    @functools.cached_property
+    @property
     def _model(self) -> Any:
-        return _load_cached(self._folder)[0]
+        return self._loaded[0]
+
+    @property
+    def _processor(self) -> Any:
+        return self._loaded[1]
 
     @functools.cached_property
-    def _processor(self) -> Any:
-        return _load_cached(self._folder)[1]
+    def _loaded(self) -> tuple[Any, Any, str]:
+        try:
+            return _load_cached(self._folder)
+        except SettingsError as error:
+            raise WriterError(f"{self.name}: {error}; install again, or use --wording plain") from None
 
     def write(self, request: WriteRequest) -> Iterator[str]:
         import torch

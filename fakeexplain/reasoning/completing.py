@@ -57,9 +57,11 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "picture": lambda: _unseen(answers, text, picture=True),
     }
     said = missing.get(intent, list)()
+    for other in answers.asked.also:
+        said += [s for s in missing.get(other, list)() if s not in said]
     if not said and not _named(answers, text):  # whatever else was asked, a record that was named is told
         said = answers.about_evidence()
-    return [s for s in said if not s.startswith("measure ")][:MOST]
+    return [s for s in said if not s.startswith("measure ")][: MOST * (1 + len(answers.asked.also))]
 
 
 def _unless(holds: bool, by_rule: Callable[[], Iterable[str]]) -> list[str]:

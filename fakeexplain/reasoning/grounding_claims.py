@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from fakeexplain.reasoning import grounding_words as words
 from fakeexplain.reasoning.grounding_records import (
     ID,
@@ -20,6 +22,7 @@ from fakeexplain.reasoning.grounding_records import (
     printed_as,
 )
 from fakeexplain.reasoning.quoting import place_of
+from fakeexplain.reasoning.touching import TOUCHES
 from fakeexplain.reasoning.wording import is_significant
 from fakeexplain.records import Evidence
 
@@ -63,10 +66,19 @@ _TOUCH = re.compile(
     r"\b(?=R\d+ is (?:free of|not touched))(R\d+)|\b(?:touch\w*|lies in|lie "
     r"in|overlaps?|inside|in) (?:the (?:region|box|area) )?(R\d+)"
 )
+_CONTACT = re.compile(
+    r"\b(R\d+) (?:partly |also )?(?:touch\w*|overlap\w*|(?:lies?|is|falls) (?:in|inside|within)) "
+    r"(?:of )?(?:the )?(?:finding |region |area |box |marked )*(R\d+)\b"
+)
 _COUNTED = re.compile(
     r"\b(one|two|both|three|four|five|six|seven|eight|nine|ten|dozen|several|"
-    r"many|most|all|half)\b(?: of)?(?: the| these| those)? (findings?|instruments?|"
-    r"tests?|regions?|detections?|witnesses)\b",
+    r"many|most|all|half)\b(?: of)?(?: the| these| those)?(?: other| further| more)? (findings?|instruments?|"
+    r"tests?|regions?|detections?|witnesses|parts?|places?|areas?|spots?)\b",
+    re.IGNORECASE,
+)
+_EXTENT = re.compile(
+    rf"\b(?:whole|entire) (?:picture|image|photo\w*)|\b(?:everywhere|throughout|all over)\b|\boutside (?:of )?R\d+"
+    rf"|\b{_ALTER} (?:twice|more than once|again)\b",
     re.IGNORECASE,
 )
 _SHARE = re.compile(
@@ -97,7 +109,7 @@ def claim_problems(
     yield from _figure_role_problems(said, cited, figures)
     yield from _name_problems(said, cited)
     yield from _strength_problems(said, cited, known)
-    yield from _count_problems(said, known)
+    yield from _count_problems(said, cited, known)
     yield from _where_problems(said, cited, regions, known)
 
 
@@ -105,6 +117,8 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
     verdict = known.verdict
     assert verdict is not None
     denies = _DENIES.search(said) is not None and not QUIET.search(said)
+    if not denies:
+        yield from _contact_problems(said, known)
     local = denies and bool(regions) and _TOUCH.search(said) is not None
     if local:
         yield from _touch_problems(said, known)
@@ -116,6 +130,8 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
     if asserts and denies and not re.search(r"\b(?:evidence|findings?|traces?|signs?)\b", said, re.IGNORECASE):
         yield "tells that nothing was altered, which no measurement can show"
     positive = not denies and _EVIDENCE.search(said) is not None and not QUIET.search(said)
+    if positive:
+        yield from _extent_problems(said, cited, regions, known)
     if (
         positive
         and asserts
@@ -153,8 +169,30 @@ def _touch_problems(said: str, known: Known) -> Iterator[str]:
                 if region is None or region.id not in known.masks:
                     continue
                 share = float((known.masks[region.id] & mask).sum()) / max(int(mask.sum()), 1)
-                if share >= 0.01:
+                if share >= TOUCHES:
                     yield f"{region_id} is touched by {region.id}"
+
+
+def _contact_problems(said: str, known: Known) -> Iterator[str]:
+    for one, other in _CONTACT.findall(said):
+        if one in known.masks and other in known.masks and not _meet(known.masks[one], known.masks[other]):
+            yield f"{one} does not touch {other}"
+
+
+def _extent_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str], known: Known) -> Iterator[str]:
+    """Evidence reaches as far as the regions of what is cited."""
+    if _ASSERTS.search(said) and (match := _EXTENT.search(said)):
+        yield f"says {match.group(0)!r} of evidence that has a place"
+    own = {r.id for e in cited for r in (e.region, e.partner) if r is not None}
+    for region_id in regions if own else ():
+        masks = [known.masks[i] for i in own if i in known.masks]
+        if region_id not in own and not any(_meet(known.masks[region_id], m) for m in masks):
+            yield f"{region_id} has no part in what is cited"
+
+
+def _meet(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two bool HxW have a part of either in common."""
+    return float((one & other).sum()) >= TOUCHES * max(min(int(one.sum()), int(other.sum())), 1)
 
 
 def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
@@ -272,13 +310,15 @@ def _strength_problems(said: str, cited: Sequence[Evidence], known: Known) -> It
             yield "says that a threshold was passed"
 
 
-def _count_problems(said: str, known: Known) -> Iterator[str]:
+def _count_problems(said: str, cited: Sequence[Evidence], known: Known) -> Iterator[str]:
     verdict = known.verdict
     assert verdict is not None
     names = {"one": 1, "two": 2, "both": 2, **words.COUNT_WORDS}
     deciding = [known.evidence[i] for i in verdict.deciding_ids if i in known.evidence]
+    areas = [sum(r is not None for e in records for r in (e.region, e.partner)) for records in (cited, deciding)]
     for number, noun in _COUNTED.findall(said):
         counts = {
+            **{name: {1, len(deciding), *areas} for name in ("part", "place", "area", "spot")},
             "finding": {len(deciding)},
             "detection": {len(deciding)},
             "instrument": {len({e.instrument for e in deciding})},

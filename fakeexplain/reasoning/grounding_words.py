@@ -140,6 +140,7 @@ NO_CLAIM = tuple(
         r"mark a region with a box, and i can have it measured\.",
         r"whoever made or changed a picture, and why, …\.",
         r"no more than \w+ measurements are made for one question\.",
+        r"\bchosen by hand\b",
     )
 )
 
@@ -154,8 +155,8 @@ counterpart counted counting counts cover covered covers describes detail detail
 differently differ differs direction do does done dots down due e each earlier edit edited editing effect either
 else elsewhere enter equal even every everywhere evidence examination examine examined examiner expected
 explained explanation explanations figure figures find finding findings finds fine first fit fits follow
-followed follows footprint for found free from further gave general gives given got great grey had half hand has
-have having he held help here how however human i if image imagine impression in inconclusive independent
+followed follows footprint for found free from further gave general gives given got great had half has
+have having he held help here how however i if image imagine impression in inconclusive independent
 indicate indicates information inside instead instrument instruments into is it itself its just kind larger last
 later leads leave leaves left less let level levels lie lies like likely limits line listed little local locally
 located look looked looks lower main make makes many mark marked marks match matches may mean means measure

@@ -67,7 +67,7 @@ _OF_A_REGION = frozenset(
 )
 _MOST_ALSO, _ORDER = 2, 6.0
 # probabilities; below the first a question is called unclear
-_UNSURE, _CLEAR, _FIRM, _VERY_FIRM = 0.15, 0.4, 0.5, 0.8
+_UNSURE, _HALF_CLEAR, _CLEAR, _FIRM, _VERY_FIRM = 0.15, 0.3, 0.4, 0.5, 0.8
 
 _ROW = {"upper": 0, "top": 0, "above": 0, "middle": 1, "mid": 1, "central": 1, "lower": 2, "bottom": 2}
 _COLUMN = {"left": 0, "centre": 1, "center": 1, "middle": 1, "right": 2}
@@ -81,6 +81,13 @@ _PLACE = re.compile(
     r"|(?:the )?(?:very )?(centre|center|middle)\b)",
     re.IGNORECASE,
 )
+# "What in the picture is fake?" asks for more than colours, and a map may be what is pictured.
+_ALTERED = re.compile(
+    r"\b(?:alter|chang|edit|manipulat|tamper|fake|faking|forg|photoshop|doctor|retouch|modif|suspicious|paste)",
+    re.IGNORECASE,
+)
+_OWN_MAP = re.compile(r"\bheat ?map|\b(?:expert|network|model|examination)'s map", re.IGNORECASE)
+_CAMERA = re.compile(r"\b(?:canon|eos|leica)(?: \w+)? r\d+\b", re.IGNORECASE)  # its name, no region's id
 _BOX = re.compile(r"[(\[]?\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[)\]]?")
 
 
@@ -115,12 +122,14 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     """Reads a question. has_region: somebody chose a region for it."""
     text = normal(" ".join(question.split()))
     evidence_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Ee]\d+\b", text)))
-    region_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Rr]\d+\b", text)))
+    region_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Rr]\d+\b", _CAMERA.sub("", text))))
     thing = match.group(1) if (match := _OBJECT.search(text.lower())) else ""
     place, cells = ("", None) if thing else find_place(text)
     box = find_box(text)
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
     intent, probability = _read(text)
+    if intent in ("map", "picture") and _ALTERED.search(text) and not _OWN_MAP.search(text):
+        intent = "locate" if re.search(r"\b(?:what|where|which)\b", text, re.IGNORECASE) else "detect"
     size = intent == "dimensions"
     about = bool(has_region or region_ids or box or place)
     # "In the upper right?" ends like "It is real, right?": beside a place such a reading has to be surer.
@@ -171,6 +180,8 @@ def _further(text: str, intent: str) -> tuple[str, ...]:
     found = []
     for piece in pieces if len(pieces) > 1 else ():
         best, probability = _read(piece)
+        if best == "leading" and probability >= _HALF_CLEAR:
+            best, probability = "detect", 1.0  # "Was it edited, and ...?" waits for the verdict
         if probability >= _CLEAR and best in _JOINABLE and best != intent:
             found.append(best)
     return tuple(dict.fromkeys(found))[:_MOST_ALSO]

@@ -134,7 +134,9 @@ def question_text(
 
 def shown_again(question: str) -> str:
     """The mark of what a question is about, map or picture, whose tokens are shown once more behind it; "" for none."""
-    return {"map": MASK_MARK, "picture": IMAGE_MARK}.get(understand(question).intent, "")
+    asked = understand(question)
+    marks = {"map": MASK_MARK, "picture": IMAGE_MARK}
+    return next((marks[i] for i in (asked.intent, *asked.also) if i in marks), "")
 
 
 def tool_text(item: Evidence) -> str:

@@ -13,7 +13,7 @@ Left out: which sentence is said (writers), regions that passed a threshold (`im
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,7 @@ _COUNTS = {1: "one part", 2: "two parts", 3: "several parts"}
 _NEAR = 0.08  # relative distance from a limit at which its two sides are both accepted
 _LINE = 0.03  # of a side: distance of a centre from the line between two ninths
 _PART = 0.2  # of the largest part's area: smaller ones are not counted
-MUCH = 0.25  # share of the cells from which a colour covers much of the picture
+MUCH, MOSTLY = 0.25, 0.4  # shares of the pixels from which a colour covers much of the picture, most of a half
 MAP_SIDE, PICTURE_SIDE = 64, 128
 NOTHING, ABSENT = "The expert's map marks nothing", "There is no map of the expert here"
 LOST = "The expert's map is not kept with this examination"
@@ -70,11 +70,18 @@ class MapSight:
     borders: tuple[bool, ...] = ()
 
     @classmethod
-    def of(cls, mean: np.ndarray, peak: float) -> MapSight:
-        """From a view of the map, float G,G in [0, 1], the mean over each cell, and the map's largest value."""
-        if peak < LEAST or mean.max() <= 0:
+    def of(cls, mean: np.ndarray, most: np.ndarray | float) -> MapSight:
+        """From views of the map, float G,G in [0, 1].
+
+        Args:
+            mean: over each cell. most: largest value in each cell, or only the largest of all.
+        """
+        peak, view = float(np.max(most)), mean
+        if isinstance(most, np.ndarray) and mean.max() < _SHARES[0] * peak:
+            view = most  # a mark smaller than a cell, which its surroundings have averaged away
+        if not peak >= LEAST or not view.max() > 0:
             return cls()
-        found = [_outline(mean >= share * mean.max()) for share in _SHARES]
+        found = [_outline(view >= share * view.max()) for share in _SHARES]
         return cls(
             strengths=_either(peak, _STRENGTHS),
             counts=_once(f.count for f in found),
@@ -124,27 +131,39 @@ class MapSight:
 
 @dataclass(frozen=True)
 class PictureSight:
-    """Leading colour of each cell of a square grid, row by row; no cells where there is no picture."""
+    """Leading colour of each cell of a square grid, row by row; no cells where there is no picture.
+
+    Attributes:
+        upper, lower: share of each colour in the two halves, 0 to 1, as (colour, share) from the largest on; empty
+            where only cells are known, which then count.
+    """
 
     cells: tuple[str, ...]
+    upper: tuple[tuple[str, float], ...] = ()
+    lower: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of(cls, view: np.ndarray, grid: int = 4) -> PictureSight:
         """From a view of the picture, uint8 or float32 (in [0, 1]) hxwx3 with sides of `grid` or more."""
+        colours = plain_colours(view)
         cells = [
             PLAIN[int(np.bincount(cell.ravel(), minlength=len(PLAIN)).argmax())]
-            for rows in np.array_split(plain_colours(view), grid, axis=0)
+            for rows in np.array_split(colours, grid, axis=0)
             for cell in np.array_split(rows, grid, axis=1)
         ]
-        return cls(tuple(cells))
+        upper, lower = (_shares(half) for half in np.array_split(colours, 2, axis=0))
+        return cls(tuple(cells), upper, lower)
 
     def sentences(self) -> dict[str, tuple[str, ...]]:
         """As `MapSight.sentences`."""
         if not self.cells:
             return {}
         half = len(self.cells) // 2
-        much = [n for n, c in _ranked(self.cells) if c >= MUCH * len(self.cells)] or _leading(self.cells)
-        upper, lower = _leading(self.cells[:half]), _leading(self.cells[half:])
+        indices = np.array([PLAIN.index(c) for c in self.cells])
+        halves_of = (self.upper or _shares(indices[:half]), self.lower or _shares(indices[half:]))
+        whole = Counter({n: s / 2 for n, s in halves_of[0]}) + Counter({n: s / 2 for n, s in halves_of[1]})
+        much = [n for n, share in whole.most_common() if share >= MUCH]
+        upper, lower = ([n for n, share in shares if share >= MOSTLY] for shares in halves_of)
         said = [(f"Much of the picture is {c}", f"{c.capitalize()} covers much of the picture") for c in much]
         halves = [
             f"Both its upper and its lower half are mostly {u}"
@@ -153,12 +172,12 @@ class PictureSight:
             for u in upper
             for w in lower
         ]
-        return {"much": tuple(s for pair in said for s in pair), "halves": tuple(halves)}
+        groups = {"much": tuple(s for pair in said for s in pair), "halves": tuple(halves)}
+        return {name: forms for name, forms in groups.items() if forms}
 
     def told(self) -> dict[str, tuple[str, ...]]:
         """As `MapSight.told`."""
-        said = self.sentences()
-        return {"much": said["much"][:2], "halves": said["halves"][:1]} if said else {}
+        return {name: forms[: 2 if name == "much" else 1] for name, forms in self.sentences().items()}
 
     def words(self) -> tuple[str, ...]:
         """One single word a cell, as `MapSight.words`."""
@@ -169,27 +188,32 @@ class Sights:
     """What may be said of one picture and its map; worked out when it is first asked for.
 
     Args:
-        rgb: uint8 HxWx3 upright, None for no picture.
+        rgb: gives uint8 HxWx3 upright; None for no picture. It is called once, and nothing of it is kept.
         records: of the examination. The expert's carries the map, but for one that was read from a file.
+        map_sight: of the expert's map, where somebody has let go of the map since.
     """
 
-    def __init__(self, rgb: np.ndarray | None, records: Sequence[Evidence] = ()) -> None:
-        found = [e for e in records if e.instrument == EXPERT]
-        self._rgb = rgb
-        self._record = next((e for e in found if e.score_map is not None), None)
-        self.absent, self.kept = not found, self._record is not None
+    def __init__(
+        self,
+        rgb: Callable[[], np.ndarray] | None,
+        records: Sequence[Evidence] = (),
+        map_sight: MapSight | None = None,
+    ) -> None:
+        self._rgb, self._map_sight = rgb, map_sight
+        self._record = next((e for e in records if e.instrument == EXPERT and e.kind != "abstention"), None)
+        self.absent = self._record is None
+        self.kept = self._record is not None and (map_sight is not None or self._record.score_map is not None)
 
     @cached_property
     def picture(self) -> PictureSight | None:
-        return None if self._rgb is None else PictureSight.of(smaller(self._rgb, PICTURE_SIDE))
+        return None if self._rgb is None else PictureSight.of(smaller(self._rgb(), PICTURE_SIDE))
 
     @cached_property
     def map(self) -> MapSight | None:
         """None where there is none."""
-        if self._record is None:
-            return None
-        values = np.asarray(self._record.score_map, np.float32)
-        return MapSight.of(smaller(values, MAP_SIDE), float(values.max()))
+        if self._map_sight is not None or self._record is None or self._record.score_map is None:
+            return self._map_sight
+        return map_sight(self._record.score_map)
 
     @cached_property
     def _accepted(self) -> frozenset[str]:
@@ -218,22 +242,31 @@ class Sights:
 
     def of_picture(self) -> list[str]:
         """The account of the picture by rule."""
-        return [] if self.picture is None else [f"{v[0]}." for v in self.picture.sentences().values() if v]
+        return [] if self.picture is None else [f"{v[0]}." for v in self.picture.sentences().values()]
 
     def missing(self, text: str, *, picture: bool) -> list[str]:
         """Sentences of the account of which no form stands in a text."""
         if not picture and not self.kept:
             return [] if self._no_map().rstrip(".") in text else [self._no_map()]
         groups = (self.picture.sentences() if self.picture else {}) if picture else self._map
-        left = [v[0] for v in groups.values() if v and not any(s in text for s in v)]
+        left = [v[0] for v in groups.values() if not any(s in text for s in v)]
         said = [f"{s}." if picture else self._cited(s) for s in left]
         return said if picture or CAUTION in text else [*said, CAUTION]
 
 
+def map_sight(values: np.ndarray) -> MapSight:
+    """Of a whole map, float HxW in [0, 1]."""
+    field = np.nan_to_num(np.asarray(values, np.float32))
+    starts = [np.arange(MAP_SIDE) * n // MAP_SIDE for n in field.shape]
+    most = np.maximum.reduceat(np.maximum.reduceat(field, starts[0], axis=0), starts[1], axis=1)
+    return MapSight.of(smaller(field, MAP_SIDE), most)
+
+
 def smaller(values: np.ndarray, side: int) -> np.ndarray:
-    """A square view, as `models.assistant_views` makes them, without torch."""
-    way = cv2.INTER_LINEAR if min(values.shape[:2]) < side else cv2.INTER_AREA
-    return np.asarray(cv2.resize(values, (side, side), interpolation=way))
+    """A square view, as `models.assistant_views` makes them, without torch; what is too short is enlarged."""
+    height, width = (min(n, side) for n in values.shape[:2])
+    view = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(view, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 @dataclass(frozen=True)
@@ -257,7 +290,7 @@ def _outline(marked: np.ndarray) -> _Part:
     x, y = (float(v + 0.5) / grid for v in centres[largest])
     left, top, width, height = (int(v) for v in stats[largest, :4])
     border = left == 0 or top == 0 or left + width == grid or top + height == grid
-    count = min(int((areas >= max(_PART * areas.max(), 2)).sum()) or 1, 3)
+    count = min(int((areas >= max(_PART * areas.max(), min(2, areas.max()))).sum()), 3)
     return _Part(count, x, y, float(areas.max()) / marked.size, _shape(labels == largest), border)
 
 
@@ -286,11 +319,8 @@ def _once(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _ranked(cells: tuple[str, ...]) -> list[tuple[str, int]]:
-    return sorted(Counter(cells).items(), key=lambda item: (-item[1], item[0]))
-
-
-def _leading(cells: tuple[str, ...]) -> list[str]:
-    """The commonest colour, and those with one cell less at most."""
-    ranked = _ranked(cells)
-    return [n for n, c in ranked if c >= ranked[0][1] - 1] if ranked else []
+def _shares(colours: np.ndarray) -> tuple[tuple[str, float], ...]:
+    """(colour, share) of indices into `PLAIN`, from the largest on."""
+    counts = np.bincount(colours.ravel(), minlength=len(PLAIN))
+    ranked = sorted(zip(PLAIN, counts, strict=True), key=lambda item: (-item[1], item[0]))
+    return tuple((name, float(count) / colours.size) for name, count in ranked if count)

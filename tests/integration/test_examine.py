@@ -20,7 +20,6 @@ from PIL import Image
 from fakeexplain.records import Examination
 from tests.pictures import copy_move, encode, photograph
 
-
 # For what does not depend on who words the answer and which traces were looked for.
 QUICK = ("--instruments", "metadata", "--wording", "plain")
 

@@ -16,6 +16,7 @@ from fakeexplain.reasoning.sights import (
     MapSight,
     PictureSight,
     Sights,
+    map_sight,
 )
 from fakeexplain.records import Evidence
 from tests.pictures import photograph
@@ -116,6 +117,40 @@ def test_what_holds_is_what_the_map_shows_and_cites_the_record_that_carries_it()
     assert sights.missing(sights.of_map()[0], picture=False) == sights.of_map()[1:]
 
 
+def test_a_mark_smaller_than_a_cell_is_told_as_such():
+    values = np.full((2000, 2000), 0.02, np.float32)
+    values[40:44, 60:64] = 0.97
+    assert map_sight(values).words() == ("map", "one", "strong", "upper", "left", "tiny", "compact", "inside")
+    thin = np.zeros((50, 4000), np.float32)
+    thin[20:26, 1000:1024] = 0.97
+    assert map_sight(thin).strengths[0] == "strongly"
+    specks = view(*[(x, x, x + 1, x + 1) for x in (5, 15, 25, 35, 45)])
+    assert map_sight(specks).counts == (3,)
+    assert map_sight(np.full((100, 100), np.nan, np.float32)) == MapSight()
+
+
+def test_mostly_is_said_of_a_colour_that_holds_most():
+    stripes = np.zeros((96, 96, 3), np.uint8)
+    for number, rgb in enumerate([(20, 160, 40), (200, 20, 20), (240, 220, 20), (60, 90, 220)]):
+        stripes[:, number::4] = rgb
+    said = PictureSight.of(stripes).sentences()
+    assert "halves" not in said
+    assert set(said["much"]) >= {"Much of the picture is green", "Much of the picture is red"}
+    stripes[48:, ::2] = (200, 20, 20)
+    assert "halves" not in PictureSight.of(stripes).sentences()
+    stripes[:48, ::2] = (20, 160, 40)
+    assert PictureSight.of(stripes).told()["halves"] == ("Its upper half is mostly green, its lower half mostly red",)
+
+
+def test_a_map_that_was_let_go_of_is_told_from_what_stood_out_on_it():
+    large = np.kron(view((4, 4, 12, 12)), np.ones((8, 8), np.float32))
+    whole = Sights(None, [record(large)])
+    bare = Sights(None, [record(None)], whole.map)
+    assert bare.of_map() == whole.of_map()
+    assert bare.hold("The expert's map marks one part strongly [E4].")
+    assert Sights(None, [record(None, kind="abstention")]).of_map() == [f"{ABSENT}."]
+
+
 @pytest.mark.parametrize(("records", "said"), [([], ABSENT), ([record(None)], LOST)])
 def test_no_map_is_told_as_such(records, said):
     sights = Sights(None, records)
@@ -132,7 +167,7 @@ def test_a_conversation_tells_map_and_picture_and_keeps_the_verdict():
     answer = talk.ask("What does the heat map show?")
     assert answer.text == f"{ABSENT}."
     answer = talk.ask("Describe the picture.")
-    assert "upper half" in answer.text or "upper and its lower half" in answer.text
+    assert "Much of the picture is brown." in answer.text
     assert all(s.finding != "unsupported" for s in answer.sentences)
     assert talk.examination.verdict.label == label
     for told in talk.sights.of_picture():

@@ -38,7 +38,6 @@ from training.language_data import prepare
 from training.loop import read_log, train
 from training.merge import merge
 
-PRETRAINED = ["projector", "mask_encoder", "language_model"]
 TRAIN = {
     "assistant_alignment": ["projector", "mask_encoder"],
     "assistant_instruction": ["projector", "mask_encoder", "language_model", "added_rows"],
@@ -103,7 +102,7 @@ def settings(world: Path, out: Path, task: str = "assistant_instruction", **chan
         "task": task,
         "model": str(world / "model.yaml"),
         "output_dir": str(out),
-        "train": TRAIN.get(task, PRETRAINED),
+        "train": TRAIN.get(task, []),
         "data": {**data, "held_out": 0.3, **dict(changes.pop("data", {}))},  # type: ignore[call-overload]
         "phases": [{"steps": 1, "size": 4096, "per_device_train_batch_size": 4}],
         "max_steps": 4,
@@ -133,7 +132,7 @@ def test_a_stage_moves_what_its_config_names_and_nothing_else(task, world, tmp_p
     assert not any(n in frozen for n in after)
     assert (world / "language_model" / "model.safetensors").read_bytes() == on_disk
     moved = {n for n in own if not torch.equal(own[n], after[n])}
-    assert {n.split(".")[0] for n in moved} == set(TRAIN[task])
+    assert {n.split(".")[0] for n in moved} == set(TRAIN.get(task, []))
     assert all("lora_" in n for n in moved if n.startswith("language_model."))
 
 
@@ -152,49 +151,7 @@ def test_the_language_models_own_weights_stay_bit_equal_in_the_trained_process(w
     assert all(torch.equal(trained[n], stored[n]) for n in stored)
 
 
-def test_pretraining_moves_all_of_the_language_model_and_the_stages_go_on_from_it(world, tmp_path):
-    config = settings(world, tmp_path / "sight", "assistant_pretraining", expert=str(world / "expert"))
-    torch.manual_seed(0)
-    before, _ = build(config)
-    own = {n: v.clone() for n, v in before.state_dict().items()}
-    assert not before.has_lora
-    on_disk = (world / "language_model" / "model.safetensors").read_bytes()
-    train(config, cpu=True)
-    after = load_file(tmp_path / "sight" / "final.safetensors")
-    assert after.keys() == own.keys()
-    moved = {n for n in own if not torch.equal(own[n], after[n])}
-    assert {n.split(".")[0] for n in moved} == set(PRETRAINED)
-    assert {n for n in own if n.startswith("language_model.")} <= moved
-    assert (world / "language_model" / "model.safetensors").read_bytes() == on_disk
-
-    export_assistant(tmp_path / "sight", tmp_path / "sighted")
-    parts = tmp_path / "sighted" / "parts.safetensors"
-    following = {"language_model_path": str(tmp_path / "sighted"), "init_from": str(parts), "max_steps": 1}
-    following |= {"warmup_steps": 0, "decay_steps": 0, "learning_rate": 1e-9, "ema_decay": 0}
-    second = settings(world, tmp_path / "alignment", "assistant_alignment", **following)
-    assert all(torch.equal(p, after[n]) for n, p in unmerged(build(second)[0]).items())
-    train(second, cpu=True)
-    stored = load_file(tmp_path / "alignment" / "final.safetensors")
-    shared = [n for n in stored if n in after]
-    assert {n.split(".")[0] for n in shared} >= {"projector", "mask_encoder", "vision_encoder"}
-    assert all(torch.allclose(stored[n].float(), after[n].float(), atol=1e-6) for n in shared)
-
-
-def unmerged(model: TrainedAssistant) -> dict[str, torch.Tensor]:
-    """The language model's own weights by the names that they have without LoRA."""
-    return {n.replace(".base_layer.", "."): p for n, p in base_weights(model).items()}
-
-
-def test_pretraining_refuses_what_cannot_be(world, tmp_path):
-    config = settings(world, tmp_path, "assistant_pretraining", quantization="8bit")
-    with pytest.raises(SettingsError, match="quantised weights cannot train"):
-        build(config)
-    (tmp_path / "training.json").write_text(config.model_dump_json())
-    with pytest.raises(SettingsError, match="has no adapters"):
-        export_assistant(tmp_path, tmp_path / "out", adapter_only=True)
-
-
-@pytest.mark.parametrize("task", ["assistant_pretraining", "assistant_instruction", "assistant_mask_decoding"])
+@pytest.mark.parametrize("task", ["assistant_alignment", "assistant_instruction", "assistant_mask_decoding"])
 def test_assistant_two_steps_and_a_resume_are_four_bit_for_bit(task, world, tmp_path):
     train(settings(world, tmp_path / "whole", task), cpu=True)
     train(settings(world, tmp_path / "halves", task, max_steps=2, decay_steps=0), cpu=True)
@@ -392,17 +349,16 @@ def test_settings_that_cannot_work_are_refused(world, tmp_path):
 
 @pytest.mark.parametrize("folder", ["", "smoke"])
 @pytest.mark.parametrize(
-    "name", ["0_language", "0_sight", "1_words", "1_alignment", "2_instruction", "3_mask_decoding"]
+    "name", ["0_language", "0_words", "1_words", "1_alignment", "2_instruction", "3_mask_decoding"]
 )
 def test_the_shipped_configurations_of_the_assistant_are_valid(folder, name):
     config = load_training_config(Path("configs/training") / folder / f"{name}.yaml")
-    tasks = {"0_language": "language", "0_sight": "assistant_pretraining", "1_words": "assistant_alignment"}
+    tasks = {"0_language": "language", "0_words": "language", "1_words": "assistant_alignment"}
     assert config.task == tasks.get(name, f"assistant_{name[2:]}")
 
 
-@pytest.mark.parametrize("name", ["0_words", "0_language_further"])
-def test_the_further_parts_of_stage_0_are_valid(name):
-    assert load_training_config(Path("configs/training") / f"{name}.yaml").task == "language"
+def test_the_further_part_of_stage_0_is_valid():
+    assert load_training_config(Path("configs/training/0_language_further.yaml")).task == "language"
 
 
 def test_what_is_left_out_is_shown_neither_in_training_nor_in_validation(world, tmp_path):

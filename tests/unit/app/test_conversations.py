@@ -12,7 +12,7 @@ from app.errors import TaskCancelledError
 from app.service import Service, ServiceLimits
 from fakeexplain.examiner import Settings
 from fakeexplain.records import Answer
-from tests.pictures import encode
+from tests.pictures import encode, photograph
 
 FACTS = Settings(instruments=("metadata",), expert=None)
 
@@ -81,3 +81,13 @@ def test_a_writer_stops_in_mid_sentence_and_the_turn_is_not_kept(made):
     assert Endless.closed == 1
     assert made.picture(view.id).conversation.turns == ()
     assert list(handlers.ask(made, view.id, "How sure are you?", writer="plain"))[-1].writer == "plain"
+
+
+def test_the_expert_s_map_can_be_asked_about_though_it_is_not_kept(tmp_path):
+    with Service(Settings(instruments=("metadata",)), ServiceLimits(workers=1), folder=tmp_path) as service:
+        picture = handlers.examine(service, encode(photograph("chelsea")), "a.png")
+        answer = list(handlers.ask(service, picture.id, "What does the heat map show?", writer="plain"))[-1]
+        assert "The expert's map marks" in answer.text or "stand" in answer.text
+        assert "not kept" not in answer.text
+        talk = service.picture(picture.id).conversation
+        assert all(e.score_map is None for e in talk.examination.evidence)
