@@ -6,6 +6,7 @@ Works on a `fakeexplain.conversation.Conversation`, which keeps regions, evidenc
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.completing import completion
 from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
-from fakeexplain.reasoning.intents import Asked, understand
+from fakeexplain.reasoning.intents import ANSWERABLE, Asked, understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.plain_writer import PlainWriter
 from fakeexplain.reasoning.sentences import Sentences
@@ -33,6 +34,7 @@ MAX_SENTENCES = 60  # of one turn; a writer that goes on and on is stopped
 MAX_AGAIN = 6  # regenerations in one turn
 LONGEST_QUESTION = 4000
 Event = AnswerSentence | ToolCall | Answer
+_DECLINES = re.compile(r"\b(?:cannot help with|have no answer to) that\b|\boutside of what an examination")
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
 )
@@ -202,7 +204,11 @@ class Turn:
 
     def _check(self, sentence: str, writer: Writer) -> Checked:
         if SEG_MARK not in sentence:
-            return self._checker().check(sentence)
+            found = self._checker().check(sentence)
+            # A refusal claims nothing, but of what the examination does answer it is wrong.
+            if self.asked.certain and self.asked.intent in ANSWERABLE and _DECLINES.search(found.text):
+                return Checked(sentence, "unsupported", ("declines what can be answered",))
+            return found
         mask = None
         if isinstance(writer, SegmentingWriter):
             before = " ".join([*(s.text for s in self.sentences), sentence])

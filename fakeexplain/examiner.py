@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fakeexplain")
 EMBEDDED, PLAIN = "embedded", "plain"
-ACCOUNT_QUESTION = "What does the examination of this picture show?"
+ACCOUNT_QUESTION = "Was this picture altered, and where?"
 _LIBRARIES = (
     "numpy",
     "scipy",

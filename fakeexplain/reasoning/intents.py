@@ -30,8 +30,8 @@ _COMPILED = {
     name: tuple((w, re.compile(p, re.IGNORECASE)) for w, p in (*patterns, *SPEECH.get(name, ())))
     for name, patterns in INTENTS.items()
 }
-# Of several questions in one, these can be answered one after the other.
-_JOINABLE = frozenset(
+# These have an answer in every examination; of several questions in one, they can be answered one after the other.
+ANSWERABLE = frozenset(
     (
         "detect",
         "locate",
@@ -99,7 +99,8 @@ class Asked:
         intent: a key of INTENTS, "tool", "region" or "unclear".
         also: intents of further questions in the same breath, in order.
         size: how large a region is, was asked for.
-        certain: the reading is more likely than all others together; ids, places and orders always are.
+        certain: the reading is more likely than all others together, or each of several questions was read clearly;
+            ids, places and orders always are.
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
         place: words of the place named, "" for none; cells: box of it in thirds of width and height, xyxy.
         box_xyxy: four numbers of a box. thing: an object named ("arm"), "" for none.
@@ -151,8 +152,8 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
             intent = "region"
     elif instrument and not firm and re.search(r"\bmeasur\w+\b", text, re.IGNORECASE):
         intent = "tool"
-    also = _further(text, intent) if intent in (*_JOINABLE, "pressure", "injection") else ()
-    certain = probability >= _FIRM or intent in ("region", "tool")
+    also = _further(text, intent) if intent in (*ANSWERABLE, "pressure", "injection") else ()
+    certain = probability >= _FIRM or intent in ("region", "tool") or bool(also)
     size = size and intent == "region"
     return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also, certain, size)
 
@@ -182,7 +183,7 @@ def _further(text: str, intent: str) -> tuple[str, ...]:
         best, probability = _read(piece)
         if best == "leading" and probability >= _HALF_CLEAR:
             best, probability = "detect", 1.0  # "Was it edited, and ...?" waits for the verdict
-        if probability >= _CLEAR and best in _JOINABLE and best != intent:
+        if probability >= _CLEAR and best in ANSWERABLE and best != intent:
             found.append(best)
     return tuple(dict.fromkeys(found))[:_MOST_ALSO]
 

@@ -423,3 +423,15 @@ def test_a_place_on_a_picture_of_few_pixels(examiner, shape):
     talk = Conversation(examiner, encode(np.zeros((*shape, 3), np.uint8)))
     for place in ("upper left", "lower right", "centre"):
         assert talk.ask(f"What about the {place}?").text
+
+
+@pytest.mark.parametrize(
+    "question", ["How sure are you?", "Where was it altered, how sure are you, and what else could cause it?"]
+)
+def test_a_refusal_is_no_answer_to_what_can_be_answered(examiner, question):
+    refusal = "I examine pictures for local alterations and cannot help with that."
+    talk = Conversation(examiner, FORGED, writer=Says(refusal, again=[refusal]))
+    answer = talk.ask(question)
+    assert refusal not in answer.text
+    assert " %" in answer.text
+    assert talk.ask("Who won the football game?").text.startswith(refusal)
