@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -31,10 +32,22 @@ if TYPE_CHECKING:
 
 MAX_CALLS = 4  # measurements in one turn
 MAX_SENTENCES = 60  # of one turn; a writer that goes on and on is stopped
-MAX_AGAIN = 6  # regenerations in one turn
+MAX_AGAIN, MAX_ON = 6, 3  # regenerations in one turn, and times that a writer is asked to go on
 LONGEST_QUESTION = 4000
 Event = AnswerSentence | ToolCall | Answer
 _DECLINES = re.compile(r"\b(?:cannot help with|have no answer to) that\b|\boutside of what an examination")
+_PLAINLY = {
+    "detect": "Was this picture altered?",
+    "locate": "Where was it altered?",
+    "confidence": "How sure are you?",
+    "causes": "What else could cause it?",
+    "not_tested": "What was not tested?",
+    "next_steps": "What should be done next?",
+    "file": "What does the file say about itself?",
+    "source_of_copy": "Which area was copied?",
+    "map": "What does the heat map show?",
+    "picture": "Describe the picture.",
+}
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
 )
@@ -122,6 +135,7 @@ class Turn:
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
+        yield from self._asked_plainly()
         for text in self._missing():
             found = self._checker().check(text)
             if found.finding != "unsupported":
@@ -133,9 +147,33 @@ class Turn:
         return (call.instrument, call.region_id) == (self.asked.instrument or call.instrument, named)
 
     def _go_on(self) -> Iterator[Event]:
-        """Lets a writer go on where its answer leaves out what was asked for; shows what makes less of that missing."""
-        if not self.sentences or self.sentences[-1].written_by != "model" or not (missing := self._missing()):
-            return
+        """Lets a writer go on while its answer leaves out what was asked for; shows what makes less of that missing."""
+        for _ in range(MAX_ON):
+            before = len(self.sentences)
+            if not before or self.sentences[-1].written_by != "model" or not (missing := self._missing()):
+                return
+            yield from self._one_more(missing)
+            if len(self.sentences) == before:
+                return
+
+    def _asked_plainly(self) -> Iterator[Event]:
+        """Asks a writer that took the question for another one in the plainest words; shows what makes less missing."""
+        for intent in (self.asked.intent, *self.asked.also):
+            missing = self._missing()
+            if not missing or intent not in _PLAINLY:
+                continue
+            request = replace(self._request(), question=_PLAINLY[intent], history=(), said="")
+            with closing(_sentences(self.talk.writer, request)) as proposed:
+                for sentence in islice(proposed, 4):
+                    found = self._checker().check(sentence)
+                    if tool_line(sentence) is not None or found.finding == "unsupported" or self._told(found):
+                        continue
+                    if len(self._missing(found.text)) < len(missing):
+                        yield from self._show(found, "model", found.finding)
+                        missing = self._missing()
+
+    def _one_more(self, missing: list[str]) -> Iterator[AnswerSentence]:
+        """One more sentence of the writer's, if it tells any of what is missing."""
         told = printable(" ".join(s.text for s in self.sentences), 600)
         request = self._request(_LEFT_OUT.format(said=told), more=True)
         with closing(_sentences(self.talk.writer, request)) as proposed:

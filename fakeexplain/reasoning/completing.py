@@ -22,7 +22,9 @@ _STATES = {
     "inconclusive": r"\binconclusive\b|\bno answer\b|\bopen\b",
 }
 _STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|repeat|second)\b"
-_DECLINES = r"\bno answer\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
+_DECLINES = (
+    r"\bno answer\b|\bcannot help\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
+)
 MOST = 4  # sentences that complete an answer
 
 

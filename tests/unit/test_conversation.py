@@ -435,3 +435,21 @@ def test_a_refusal_is_no_answer_to_what_can_be_answered(examiner, question):
     assert refusal not in answer.text
     assert " %" in answer.text
     assert talk.ask("Who won the football game?").text.startswith(refusal)
+
+
+def test_a_model_that_took_the_question_for_another_is_asked_in_plain_words(examiner):
+    verdict = "The examination found evidence that a part was altered [E1]."
+    rate = "The threshold is set so that at most 2 of 100 unaltered photographs are called altered by mistake."
+
+    class Literal(Says):
+        def write(self, request: WriteRequest) -> Iterator[str]:
+            chance = f"The probability that a part was altered is put at {percent} [E1]."
+            yield f"{chance} {rate}" if request.question == "How sure are you?" else verdict
+
+    talk = Conversation(examiner, FORGED, writer=Literal())
+    percent = f"{100 * talk.examination.verdict.probability:.0f} %"
+    answer = talk.ask("Give me the probability that it was edited.")
+    assert [s.written_by for s in answer.sentences] == ["model"] * 3
+    assert percent in answer.text
+    assert rate in answer.text
+    assert talk.ask("What is the capital of France?").struck == 0
