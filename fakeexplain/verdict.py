@@ -89,6 +89,20 @@ def statistic_log10(item: Evidence) -> float | None:
     return math.log10(max(item.p_value, 1e-12)) if item.p_value is not None else None
 
 
+def suspicion(evidence: Sequence[Evidence], panel: Panel) -> float:
+    """-log10 of the rate of false alarms from which on the verdict would be `manipulated`; larger is more suspicious.
+
+    A statistic above one (10^0) counts as one, for larger ones say nothing, and so does an abstention.
+    """
+    silent = [panel.rate_log10(witness, 0.0) for witness in panel.witnesses()]
+    heard = [
+        panel.rate_log10(e.instrument, min(statistic, 0.0))
+        for e in evidence
+        if e.instrument in panel.witnesses() and (statistic := statistic_log10(e)) is not None
+    ]
+    return -min([*silent, *heard], default=0.0)
+
+
 def significant(evidence: Sequence[Evidence], panel: Panel) -> list[Evidence]:
     """Detections of the panel's witnesses that pass their threshold, in the given order."""
     chosen = []

@@ -10,7 +10,7 @@ from fakeexplain import verdict as module
 from fakeexplain.errors import SettingsError
 from fakeexplain.imaging.regions import mask_of_box, region_of_mask
 from fakeexplain.records import Evidence, QualityReport
-from fakeexplain.verdict import Panel, decide, fit_likelihood_ratios
+from fakeexplain.verdict import Panel, decide, fit_likelihood_ratios, suspicion
 
 H, W = 100, 120
 GOOD = QualityReport(band="jpeg_high", examinable=True)
@@ -45,6 +45,16 @@ def test_the_expert_has_the_other_half():
     assert panel.threshold_log10("expert") == pytest.approx(-2.0)
     assert decide([expert], GOOD, panel, H, W)[0].label == "manipulated"
     assert decide([expert], GOOD, PANEL, H, W)[0].label == "inconclusive"  # not on this panel: nobody testified
+
+
+def test_suspicion_hears_the_expert_as_well_and_abstentions_as_silence():
+    panel = Panel(0.02, PANEL.instruments, expert="expert")
+    quiet = detection(0.7)
+    expert = detection(None, instrument="expert", trace="expert_region", p_value=0.004)
+    score = suspicion([quiet, expert], panel)
+    assert score == pytest.approx(-math.log10(0.02 * 0.004 / 0.01))  # manipulated from a promise of 0.8 % on
+    assert suspicion([quiet], panel) == suspicion([], panel) < score
+    assert suspicion([detection(-6.0), detection(-1.0), expert], panel) > score
 
 
 def test_measurements_and_facts_never_decide():
