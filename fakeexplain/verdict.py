@@ -94,13 +94,15 @@ def suspicion(evidence: Sequence[Evidence], panel: Panel) -> float:
 
     A statistic above one (10^0) counts as one, for larger ones say nothing, and so does an abstention.
     """
-    silent = [panel.rate_log10(witness, 0.0) for witness in panel.witnesses()]
-    heard = [
-        panel.rate_log10(e.instrument, min(statistic, 0.0))
-        for e in evidence
-        if e.instrument in panel.witnesses() and (statistic := statistic_log10(e)) is not None
-    ]
-    return -min([*silent, *heard], default=0.0)
+    silent = [(witness, 0.0) for witness in panel.witnesses()]
+    heard = _judged(evidence, panel)
+    return -min((panel.rate_log10(w, min(s, 0.0)) for w, s in (*silent, *heard)), default=0.0)
+
+
+def _judged(evidence: Sequence[Evidence], panel: Panel) -> list[tuple[str, float]]:
+    """(witness, its statistic) of every detection by a witness of the panel, in the given order."""
+    witnesses = panel.witnesses()
+    return [(e.instrument, s) for e in evidence if e.instrument in witnesses and (s := statistic_log10(e)) is not None]
 
 
 def significant(evidence: Sequence[Evidence], panel: Panel) -> list[Evidence]:
@@ -130,11 +132,7 @@ def decide(
     """The verdict and the mask it rests on (bool HxW, empty unless `manipulated`)."""
     found = significant(evidence, panel)
     sound, conflicts = _settle_conflicts(found, height, width)
-    judged = [
-        (e.instrument, s)
-        for e in evidence
-        if e.instrument in panel.witnesses() and (s := statistic_log10(e)) is not None
-    ]
+    judged = _judged(evidence, panel)
     empty = np.zeros((height, width), dtype=bool)
     mask = empty
     deciding: tuple[str, ...] = ()

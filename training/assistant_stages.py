@@ -62,12 +62,12 @@ class _Saved:
 
 
 def build(
-    config: TrainingConfig, kind: type[ForgeryAssistant] | None = None
+    config: TrainingConfig, kind: type[ForgeryAssistant] = TrainedAssistant
 ) -> tuple[ForgeryAssistant, ForgeryAssistantProcessor]:
     """The assistant of a config and its processor, with LoRA in it.
 
     Args:
-        kind: class of the assistant; by default the one that is trained.
+        kind: class of the assistant.
 
     Raises:
         SettingsError: files are missing or do not fit each other.
@@ -75,7 +75,6 @@ def build(
     from transformers import AutoTokenizer
 
     assert config.model is not None
-    kind = kind or TrainedAssistant
     ours = load_assistant_config(config.model, language_model_path=config.language_model_path)
     path = ours.language_model_path
     if path is None:
