@@ -137,8 +137,9 @@ def load_weights(path: Path, model: nn.Module, *, partial: bool = False) -> list
     """Weights from a safetensors file (or the model.safetensors of a folder); returns the names that were missing.
 
     Args:
-        partial: a part of the network (by the first name) that the file does not have at all keeps its initial values;
-            a part that it has must be whole.
+        partial: a part of the network (by the first name) that the file does not have at all keeps its initial values,
+            and so does a residual block that starts as the identity, so that a trained network can be made deeper; any
+            other part that it has must be whole.
 
     Raises:
         SettingsError: anything else is missing, unexpected or of another shape; all of it in one message.
@@ -151,7 +152,12 @@ def load_weights(path: Path, model: nn.Module, *, partial: bool = False) -> list
     own = model.state_dict()
     missing = [n for n in own if n not in values]
     parts = {n.split(".")[0] for n in values}
-    optional = [n for n in missing if partial and n.split(".")[0] not in parts]
+    added = tuple(
+        f"{name}."
+        for name, module in model.named_modules()
+        if getattr(module, "starts_as_identity", False) and not any(n.startswith(f"{name}.") for n in values)
+    )
+    optional = [n for n in missing if partial and (n.split(".")[0] not in parts or n.startswith(added))]
     if problems := misfits(own, values, may_miss=optional):
         raise SettingsError(f"{path} does not fit this model:\n  " + "\n  ".join(problems))
     model.load_state_dict({**own, **values})

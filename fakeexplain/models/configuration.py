@@ -32,6 +32,7 @@ class TraceConfig(_Config):
         npr: differences inside each 2x2 cell, which upsampling leaves behind (Tan et al., CVPR 2024).
         clip: residuals are cut at this many grey levels: large ones are content, not traces.
         front: channels of the two convolutions at half resolution.
+        front_blocks: plain residual blocks between the two; with more than 2, cells would see beyond a tile's margin.
         channels: channels at 1/4, 1/8 and 1/16.
         blocks: residual blocks at 1/4, 1/8 and 1/16.
         jpeg: channels of the JPEG branch, 0 to leave it out.
@@ -50,6 +51,7 @@ class TraceConfig(_Config):
     npr: bool = True
     clip: float = Field(default=6.0, gt=0)
     front: tuple[int, int] = (32, 32)
+    front_blocks: int = Field(default=0, ge=0, le=2)
     channels: tuple[int, int, int] = (48, 80, 112)
     blocks: tuple[int, int, int] = (0, 2, 1)
     jpeg: int = Field(default=48, ge=0)

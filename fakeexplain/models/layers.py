@@ -21,6 +21,8 @@ def silu(fresh: Tensor) -> Tensor:
 class ResidualBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), 3x3, same size (pre-activation: He et al., ECCV 2016)."""
 
+    starts_as_identity = True  # a network may be given more of them later (`training.checkpoints.load_weights`)
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm_in = group_norm(channels)
@@ -33,6 +35,24 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(silu(self.norm_in(x)))
         return x + self.conv_out(silu(self.norm_out(h)))
+
+
+class PlainResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), 3x3, same size, without a norm: nothing in it depends on more than the surroundings of a
+    cell, so tiles of a picture give what the whole gives."""
+
+    starts_as_identity = True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.conv_out(F.relu(self.conv_in(x)))
+        return x + residual
 
 
 class PooledAttention(nn.Module):

@@ -22,10 +22,10 @@ from torch.nn import functional as F
 
 from fakeexplain.imaging.jpeg import DCT8, ZIGZAG
 from fakeexplain.models.configuration import TraceConfig
-from fakeexplain.models.layers import PooledAttention, ResidualBlock, group_norm, silu, window_mean
+from fakeexplain.models.layers import PlainResidualBlock, PooledAttention, ResidualBlock, group_norm, silu, window_mean
 
 # Pixels of context that a tile needs on each side so that its inner cells come out as in the whole picture: 2 (filters)
-# + 1 (to half resolution) + 2 (at half resolution), rounded up to whole cells of 1/16.
+# + 1 (to half resolution) + 2 (at half resolution) + 4 per block there, rounded up to whole cells of 1/16.
 LOCAL_MARGIN = 16
 
 # SRM kernels (Fridrich and Kodovsky 2012): second difference along a row, 3x3 and 5x5 squares. The divisors are powers
@@ -163,12 +163,13 @@ class LocalEncoder(nn.Module):
         # A step of 2 keeps the phases of a 2x2 colour filter array apart, which averaging at full resolution would mix;
         # windows of 3x3 still see every residual.
         self.enter = nn.Conv2d(self.filters.channels, first, 3, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(PlainResidualBlock(first) for _ in range(config.front_blocks)))
         self.second = nn.Conv2d(first, second, 3, padding=1)
         self.jpeg = JpegBranch(config) if config.jpeg else None
 
     def forward(self, rgb: Tensor, tables: Tensor, has_jpeg: Tensor) -> LocalFeatures:
         """rgb B,3,H,W grey levels (H, W multiples of 16), tables B,64, has_jpeg B bool."""
-        h = F.relu(self.enter(self.filters(rgb)))
+        h = self.blocks(F.relu(self.enter(self.filters(rgb))))
         quarter = F.avg_pool2d(F.relu(self.second(h)), 2)
         colour = F.avg_pool2d(rgb, 4) / 128.0 - 1.0
         return LocalFeatures(quarter, colour, None if self.jpeg is None else self.jpeg(rgb, tables, has_jpeg))

@@ -14,6 +14,7 @@ from fakeexplain.commands.faithfulness import faithfulness
 from fakeexplain.evaluation.datasets import read_dataset
 from fakeexplain.evaluation.faithfulness import protocol
 from fakeexplain.evaluation.faithfulness.protocol import Choice, Plan, forms_for, run_task, tasks_of
+from fakeexplain.evaluation.faithfulness.tables import faithfulness_tables
 from fakeexplain.examiner import Settings
 from tests.pictures import copy_move, photograph
 
@@ -93,6 +94,42 @@ def test_inventions_are_counted_before_repair_and_not_shown(dataset, monkeypatch
         assert "77.7" in asked.proposed_invented[0]
         assert not asked.invented
         assert "77.7" not in asked.text
+
+
+class _Pointer(_Inventor):
+    """Points at the upper left quarter when it is asked to show something, if `seg`."""
+
+    def __init__(self, seg: bool) -> None:
+        self.seg = seg
+
+    def write(self, request):
+        deciding = next(e for e in request.evidence if e.id in request.examination.verdict.deciding_ids)
+        mark = "<SEG> marks" if self.seg else "This is"
+        yield f"{mark} {deciding.region.id}, {deciding.region.words.rpartition(', ')[0]} [{deciding.id}]. "
+
+    def segment(self, request, answer):
+        mask = np.zeros((request.source.height, request.source.width), bool)
+        mask[:180, :230] = True
+        return mask
+
+
+@pytest.mark.parametrize("seg", [True, False])
+def test_what_seg_points_at_is_held_against_the_truth(dataset, monkeypatch, seg):
+    monkeypatch.setattr(Choice, "make", lambda self, examiner: _Pointer(seg))
+    protocol._writer.cache_clear()
+    task = tasks_of(read_dataset(dataset))[0]
+    row = run_task(task, Plan(SETTINGS, Choice(), questions=1, trials=False))
+    protocol._writer.cache_clear()
+    altered, source = row.pointed
+    assert (altered.kind, source.kind) == ("altered", "source")
+    assert altered.finding > 0.3  # both of the equal areas
+    if seg:
+        assert altered.iou == 0.0  # it points at where the copy came from
+        assert source.iou == pytest.approx(90 * 90 / (180 * 230))
+    else:
+        assert altered.iou is None
+    table = next(t for t in faithfulness_tables([row], 0.02) if t.title.startswith("Regions pointed at"))
+    assert table.rows[0][1:4] == ("1", "1" if seg else "0", f"{altered.iou or 0.0:.3f}")
 
 
 def test_wrong_options_are_told_before_the_first_picture(dataset):

@@ -31,6 +31,7 @@ VARIANTS = {
     "no_filters_but_free": {"srm": False, "bayar": 0, "npr": False},
     "not_relative": {"windows": ()},
     "no_attention": {"heads": 0},
+    "deeper": {"front_blocks": 1, "blocks": (1, 2, 2)},
     "no_prompt": {"prompt": False},
     "no_vision": {"vision": False},
 }
@@ -151,8 +152,9 @@ def test_attention_starts_as_the_identity_and_then_mixes():
     assert (layer(changed) - layer(x))[0, :, -1, -1].abs().max() > 1e-4, "a far cell notices"
 
 
-def test_tiles_give_the_features_of_the_whole_picture():
-    model = expert(lively=True)
+@pytest.mark.parametrize("front_blocks", [0, 2])
+def test_tiles_give_the_features_of_the_whole_picture(front_blocks):
+    model = expert(lively=True, front_blocks=front_blocks)
     rgb = photograph("astronaut")[:176, :240]
     whole = model.local(torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None].float(), TABLE[:1], torch.tensor([True]))
     with torch.inference_mode():

@@ -301,6 +301,27 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
     assert not any(n.startswith("vision.") for n in missing)
 
 
+def test_a_trained_network_made_deeper_begins_with_the_same_outputs(tmp_path):
+    from safetensors.torch import save_file
+
+    shallow, deeper = expert(lively=True), expert(seed=1, front_blocks=1, blocks=(1, 3, 2))
+    save_file({k: v.contiguous() for k, v in shallow.state_dict().items()}, tmp_path / "model.safetensors")
+    with pytest.raises(SettingsError, match=r"missing local\.blocks"):
+        load_weights(tmp_path, deeper)
+    missing = load_weights(tmp_path, deeper, partial=True)
+    assert missing
+    assert all(".blocks." in n or n.split(".")[1] in ("quarter", "eighth", "sixteenth") for n in missing)
+    picture = torch.rand(1, 3, 64, 64) * 255
+    with torch.no_grad():
+        before, after = (m(picture, torch.full((1, 64), 4.0), torch.tensor([True])) for m in (shallow, deeper))
+    assert before.mask_logits.allclose(after.mask_logits, atol=1e-5)
+    assert before.image_logits.allclose(after.image_logits, atol=1e-5)
+    values = {k: v for k, v in shallow.state_dict().items() if not k.startswith("mask_head.bias")}
+    save_file(values, tmp_path / "model.safetensors")
+    with pytest.raises(SettingsError, match=r"missing mask_head\.bias"):  # no block, so it does not begin as nothing
+        load_weights(tmp_path, deeper, partial=True)
+
+
 def test_a_prefix_that_matches_nothing_is_refused(photos, model_file, tmp_path):
     config = settings(photos, model_file, tmp_path, train=["trunck"])
     with pytest.raises(SettingsError, match="trunck"):

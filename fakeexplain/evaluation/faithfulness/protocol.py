@@ -23,6 +23,7 @@ from fakeexplain.evaluation.faithfulness import boxes, reading, trials
 from fakeexplain.evaluation.faithfulness.claims import claim_scores
 from fakeexplain.evaluation.faithfulness.dialogue import Talk, ask, judge, question_about, text_of
 from fakeexplain.evaluation.faithfulness.facts import Form, question_forms
+from fakeexplain.evaluation.faithfulness.pointing import pointed
 from fakeexplain.evaluation.faithfulness.recompute import recompute
 from fakeexplain.evaluation.faithfulness.recording import Recorder
 from fakeexplain.evaluation.faithfulness.rows import Asked, Probe, Row, Trial
@@ -35,7 +36,7 @@ from fakeexplain.records import Evidence
 from fakeexplain.workers import worker_pool
 
 # Part of the name of stored rows: raise it whenever a figure of a row changes its meaning.
-FAITHFULNESS_VERSION = 1
+FAITHFULNESS_VERSION = 2
 CLAIM_QUESTIONS = ("Where, if anywhere, was a change found?", "Show me the region that was found, if there is one.")
 _STEPS = 7  # of the order in which forms are dealt out; has no factor in common with 100
 
@@ -166,6 +167,7 @@ def run_task(task: Task, plan: Plan) -> Row:
         recomputed=sum(not words for words in again),
         not_recomputed=tuple(words for words in again if words),
         claims=asdict(claim_scores(claimed, true_mask, donor)),
+        pointed=() if true_mask is None else pointed(talk, true_mask, donor),
         probes=tuple(_probes(talk, true_mask, donor, rng)),
         trials=tuple(done),
         writer=writer.name,

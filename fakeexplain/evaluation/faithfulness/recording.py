@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from fakeexplain.reasoning.writers import Writer, WriteRequest, tool_line
+import numpy as np
+
+from fakeexplain.reasoning.writers import SegmentingWriter, Writer, WriteRequest, tool_line
 
 
 class Recorder:
@@ -18,13 +20,17 @@ class Recorder:
     Attributes:
         writer: does what the one given does, and is heard.
         drafts: (text, whether it was the one regeneration), one for each time it was asked, since `clear`.
+        regions: bool HxW, what a `<SEG>` was decoded to each time, since `clear`; shown or not.
     """
 
     def __init__(self, writer: Writer) -> None:
         self._original = writer
         self.writer = copy.copy(writer)
         self.drafts: list[tuple[str, bool]] = []
+        self.regions: list[np.ndarray] = []
         object.__setattr__(self.writer, "write", self._write)  # past frozen dataclasses, too
+        if isinstance(writer, SegmentingWriter):
+            object.__setattr__(self.writer, "segment", self._segment)
 
     @property
     def name(self) -> str:
@@ -37,8 +43,15 @@ class Recorder:
             self.drafts[number] = (self.drafts[number][0] + piece, again)
             yield piece
 
+    def _segment(self, request: WriteRequest, answer: str) -> np.ndarray | None:
+        assert isinstance(self._original, SegmentingWriter)
+        mask = self._original.segment(request, answer)
+        if mask is not None and mask.any():
+            self.regions.append(mask)
+        return mask
+
     def clear(self) -> None:
-        self.drafts = []
+        self.drafts, self.regions = [], []
 
     def proposed(self) -> str:
         """What was proposed at first, without tool lines."""

@@ -74,6 +74,21 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Pointed:
+    """A region somebody asked to be shown: "altered" or "source" (of a copy), and IoU with its truth.
+
+    Attributes:
+        iou: of what `<SEG>` was decoded to; None where the answer pointed at nothing.
+        expert: of the expert's map at 0.5. finding: of what the verdict rests on. None where there is none.
+    """
+
+    kind: str
+    iou: float | None
+    expert: float | None
+    finding: float | None
+
+
+@dataclass(frozen=True)
 class Row:
     """What one picture gave.
 
@@ -82,6 +97,7 @@ class Row:
         records, recomputed: evidence records cited in any answer; of them those that came out the same again.
         not_recomputed: what differed.
         claims: `claims.ClaimScores` of the answers to where and show, as a dict; {} when nothing could be asked.
+        pointed: regions that the writer was asked to show, forged pictures only.
         error: why the picture could not be examined; every measure then counts it as failed where it can.
     """
 
@@ -97,6 +113,7 @@ class Row:
     not_recomputed: tuple[str, ...] = ()
     claims: dict[str, float] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
+    pointed: tuple[Pointed, ...] = ()
     trials: tuple[Trial, ...] = ()
     writer: str = ""
     error: str = ""
@@ -116,6 +133,7 @@ def row_from_json(line: str) -> Row:
     value: dict[str, Any] = json.loads(line)
     value["asked"] = tuple(Asked(**{k: _tuple(v) for k, v in a.items()}) for a in value["asked"])
     value["probes"] = tuple(Probe(**p) for p in value["probes"])
+    value["pointed"] = tuple(Pointed(**p) for p in value["pointed"])
     value["trials"] = tuple(Trial(**t) for t in value["trials"])
     return Row(**{k: _tuple(v) for k, v in value.items()})
 

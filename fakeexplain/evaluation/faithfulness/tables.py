@@ -139,6 +139,7 @@ def faithfulness_tables(rows: Sequence[Row], promise: float) -> list[Table]:
         ),
         _topics(rows),
         _claims(rows),
+        _pointing(rows),
         _pope(rows),
         _stability(rows),
         _templates(rows),
@@ -181,6 +182,30 @@ def _claims(rows: Sequence[Row]) -> Table:
     )
     columns = ("pictures", "n", "with a claim", "F-CHAIR", "Cover", "F0.5")
     return Table("Claimed regions against the truth", columns, tuple(lines), note)
+
+
+def _pointing(rows: Sequence[Row]) -> Table:
+    """Mean IoU over all pictures and over those where something is pointed at."""
+    lines = []
+    for kind, words in {"altered": "the altered region", "source": "the source of a copy"}.items():
+        cases = [p for r in rows for p in r.pointed if p.kind == kind]
+        if not cases:
+            continue
+        told = [p for p in cases if p.iou is not None]
+        for chosen, name in ((cases, f"{words}, all"), (told, f"{words}, where something is pointed at")):
+            means = [_mean_iou([getattr(p, who) for p in chosen]) for who in ("iou", "expert", "finding")]
+            lines.append((name, str(len(chosen)), str(len(told)), *means))
+    note = (
+        "IoU of the union of what `<SEG>` decodes to in the answer that is shown, unaided: nothing pointed at is 0, so "
+        "is no finding in the last column; the expert's map at 0.5 marks something on most pictures. Of "
+        "a copy the finding is the second of the two equal areas."
+    )
+    columns = ("asked for", "pictures", "pointed at", "IoU of `<SEG>`", "of the expert's map", "of the finding")
+    return Table("Regions pointed at, against the truth", columns, tuple(lines), note)
+
+
+def _mean_iou(values: Sequence[float | None]) -> str:
+    return number(float(np.mean([v or 0.0 for v in values]))) if values else "–"
 
 
 def _pope(rows: Sequence[Row]) -> Table:

@@ -1,0 +1,73 @@
+"""Regions that `<SEG>` is decoded to, against the truth: the altered region, and the source of a copy, each apart.
+
+Nobody puts a `<SEG>` into the answer: a picture of which the writer points at nothing counts as 0. Beside it, for the
+same pictures, the expert's map at 0.5 and the finding whose evidence the answer could read. Left out: averages
+(`tables`), claims in words (`claims`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fakeexplain.errors import WriterError
+from fakeexplain.evaluation.faithfulness.dialogue import Talk, ask
+from fakeexplain.evaluation.faithfulness.rows import Pointed
+from fakeexplain.evaluation.metrics import iou_score
+from fakeexplain.examiner import examination_mask
+from fakeexplain.imaging.regions import decode_mask, region_of_mask
+from fakeexplain.localization import EXPERT
+from fakeexplain.records import Examination
+
+QUESTIONS = {
+    "altered": "Show me the altered region, if there is one.",
+    "source": "Show me where the copied content was taken from.",
+}
+
+
+def pointed(talk: Talk, true_mask: np.ndarray, donor: np.ndarray | None) -> tuple[Pointed, ...]:
+    """What the writer points at when it is asked for the altered region and, where a copy was made, for its source.
+
+    Args:
+        true_mask, donor: bool HxW of the picture; the donor as far as it was not altered itself.
+    """
+    wanted = {"altered": true_mask}
+    if donor is not None and (donor & ~true_mask).any():
+        wanted["source"] = donor & ~true_mask
+    found = []
+    for kind, truth in wanted.items():
+        shown = shown_region(talk, QUESTIONS[kind])
+        finding = examination_mask(talk.examination) if kind == "altered" else _partner(talk.examination)
+        expert = _expert_map(talk)
+        found.append(
+            Pointed(
+                kind,
+                iou=None if shown is None else iou_score(shown, truth),
+                expert=None if expert is None else iou_score(expert >= 0.5, truth),
+                finding=None if finding is None or not finding.any() else iou_score(finding, truth),
+            )
+        )
+    return tuple(found)
+
+
+def shown_region(talk: Talk, question: str) -> np.ndarray | None:
+    """bool HxW of all that `<SEG>` was decoded to in the answer as shown; None where nothing was."""
+    try:
+        answer, _ = ask(talk.conversation(), talk.writer, question)
+    except WriterError:
+        return None
+    known = {r.mask for r in answer.regions}
+    masks = [m for m in talk.writer.regions if region_of_mask(m).mask in known]
+    return np.any(masks, axis=0) if masks else None
+
+
+def _partner(examination: Examination) -> np.ndarray | None:
+    """The other of two equal areas of the first finding that has one: which of them is the copy, the trace does not
+    tell."""
+    deciding = [e for e in examination.evidence if e.id in examination.verdict.deciding_ids]
+    other = next((e.partner for e in deciding if e.partner is not None), None)
+    return None if other is None else decode_mask(other.mask)
+
+
+def _expert_map(talk: Talk) -> np.ndarray | None:
+    maps = [e.score_map for e in talk.examination.evidence if e.instrument == EXPERT and e.score_map is not None]
+    return np.asarray(maps[0]) if maps else None
