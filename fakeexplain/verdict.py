@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -79,6 +79,16 @@ class Panel:
         """log10 of the promised rate of false alarms from which on this witness would testify with this statistic."""
         return statistic - self.threshold_log10(witness) + math.log10(self.false_alarms)
 
+    def suspicion(self, statistics: Iterable[tuple[str, float | None]]) -> float:
+        """-log10 of the rate of false alarms from which on the verdict would be `manipulated`, so larger is worse.
+
+        A statistic above one (10^0) counts as one, for larger ones say nothing, and so does an abstention (None).
+
+        Args:
+            statistics: (witness, its log10 statistic), any number of each; 0 comes out of none at all.
+        """
+        return -min((self.rate_log10(w, min(s or 0.0, 0.0)) for w, s in statistics), default=0.0)
+
 
 def statistic_log10(item: Evidence) -> float | None:
     """What a witness is judged by: log10 NFA, or log10 of a conformal p-value."""
@@ -90,13 +100,9 @@ def statistic_log10(item: Evidence) -> float | None:
 
 
 def suspicion(evidence: Sequence[Evidence], panel: Panel) -> float:
-    """-log10 of the rate of false alarms from which on the verdict would be `manipulated`; larger is more suspicious.
-
-    A statistic above one (10^0) counts as one, for larger ones say nothing, and so does an abstention.
-    """
-    silent = [(witness, 0.0) for witness in panel.witnesses()]
-    heard = _judged(evidence, panel)
-    return -min((panel.rate_log10(w, min(s, 0.0)) for w, s in (*silent, *heard)), default=0.0)
+    """`Panel.suspicion` of what the panel's witnesses found."""
+    silent = [(witness, None) for witness in panel.witnesses()]
+    return panel.suspicion([*silent, *_judged(evidence, panel)])
 
 
 def _judged(evidence: Sequence[Evidence], panel: Panel) -> list[tuple[str, float]]:
@@ -201,7 +207,7 @@ def _iou(a: Evidence, b: Evidence, height: int, width: int) -> float:
 
 @lru_cache(maxsize=1)
 def load_calibration() -> dict[str, Any]:
-    """Score bins, counts and likelihood ratios; written by `fakeexplain bench --fit-probability`."""
+    """Score bins, counts and likelihood ratios; written by `benchmarks/record_figures.py probability`."""
     text = resources.files("fakeexplain").joinpath("verdict_calibration.json").read_text("utf-8")
     calibration: dict[str, Any] = json.loads(text)
     return calibration

@@ -98,9 +98,9 @@ def dialogues_of(row: Row, *, lines: bool = True) -> Iterator[Dialogue]:
         lines: False leaves the lines of evidence out, to find out what they are worth.
     """
     record = row.record
-    examined = next((h for h in reversed(record.history) if h.get("on") == "examination"), None)
-    if examined is not None and record.dialogue:
-        yield from _examined(row, Verdict.model_validate(examined["verdict"]), lines)
+    examination = examined(record)
+    if examination is not None and record.dialogue:
+        yield from _examined(row, Verdict.model_validate(examination["verdict"]), lines)
         return
     turns = record.dialogue or (
         Message(role="user", content=DESCRIBE),
@@ -108,6 +108,11 @@ def dialogues_of(row: Row, *, lines: bool = True) -> Iterator[Dialogue]:
     )
     if (made := _plain(turns, row)) is not None:
         yield made
+
+
+def examined(record: Record) -> dict[str, Any] | None:
+    """The last examination that a record's texts are about; None where they are about something else."""
+    return next((h for h in reversed(record.history) if h.get("on") == "examination"), None)
 
 
 @dataclass

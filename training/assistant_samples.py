@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.assistant_views import map_view
 from fakeexplain.reasoning.sights import PICTURE_SIDE, MapSight, PictureSight, map_sight, smaller
 from training.assistant_data import Row, RowTable
-from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of
+from training.assistant_prompts import PROMPT_VERSION, Dialogue, dialogues_of, examined
 from training.config import DialogueConfig
 from training.data import Batch
 from training.expert_maps import VIEWS, MapFolder
 from training.length_groups import LengthGroups
 from training.sight_dialogues import Seen, sight_dialogue
+from training.true_regions import true_region
 
 IGNORED = -100  # label of a token without a loss
 _SURE = 0.9  # confidence of a map that is drawn from the true mask
@@ -182,6 +183,10 @@ class AssistantDataset(Dataset[Batch]):
         sighted = bool(self._data.sight_share) and rng.random() < self._data.sight_share
         absent, wants_predicted = rng.random() < self._data.absent_share, rng.random() < self._data.predicted_share
         truth = dialogue.given if dialogue.given is not None else true_mask(row, source)
+        if dialogue.targets and truth is not None and examined(row.record):
+            donor = None if row.record.donor_mask is None else read_mask(row.record.donor_mask, row.root)
+            true = (None if t is None else true_region(t, truth, donor) for t in dialogue.targets)
+            dialogue = replace(dialogue, targets=tuple(true))
         drawn = None
         if dialogue.given is not None or (not absent and truth is not None and not (predicted and wants_predicted)):
             assert truth is not None

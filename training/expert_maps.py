@@ -2,7 +2,8 @@
 
 The assistant has to live with the expert's errors, so it is trained on maps that the expert really gives. A map is kept
 as the small views that the assistant reads (`fakeexplain.models.assistant_views`), float16, in one file for each
-picture, named by its sha256; a run that was stopped goes on where it stopped.
+picture, named by its sha256; a run that was stopped goes on where it stopped. Maps are calibrated, as in use: an
+assistant that learned on others would take what it is shown later for larger and surer than it is.
 
 Photographs the expert was itself trained on teach the wrong thing, for there it errs too little; the command counts how
 many of the pictures come from the forge's validation side.
@@ -43,6 +44,7 @@ class MapFolder:
         try:
             about = json.loads((folder / INDEX).read_text("utf-8"))
             self.expert, self.grid, self.channels = str(about["expert"]), int(about["grid"]), int(about["channels"])
+            self.level = tuple(map(float, about["level"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
                 f"{folder}: {INDEX} cannot be read ({error}); wanted a folder of python -m training.expert_maps"
@@ -73,7 +75,7 @@ def write_maps(rows: Any, expert: Any, grid: int, out: Path, *, threads: int | N
     """Maps of all pictures of a table.
 
     Args:
-        rows: `assistant_data.RowTable`. expert: `localization.Expert`. grid: side of the views.
+        rows: `assistant_data.RowTable`. expert: `localization.Expert`, calibrated. grid: side of the views.
 
     Returns:
         (pictures, those that had no map yet, those of photographs on the forge's validation side).
@@ -85,7 +87,9 @@ def write_maps(rows: Any, expert: Any, grid: int, out: Path, *, threads: int | N
     from data_tools.forge.photos import _validates
     from fakeexplain.models.assistant_views import localize, mask_view
 
+    level = (1.0, 0.0) if expert.calibration is None else (expert.calibration.temperature, expert.calibration.offset)
     about = {"expert": expert.version, "grid": grid, "channels": expert.model.config.trace.channels[1]}
+    about["level"] = list(level)  # temperature and offset of the map
     out.mkdir(parents=True, exist_ok=True)
     if (out / INDEX).is_file():
         known = json.loads((out / INDEX).read_text("utf-8"))
@@ -132,7 +136,7 @@ def main(
 
     try:
         rows = open_records(tuple(data), cache=out / "cache")
-        count, made, unseen = write_maps(rows, Expert.load(expert, calibrated=False), grid, out, threads=threads)
+        count, made, unseen = write_maps(rows, Expert.load(expert), grid, out, threads=threads)
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -125,7 +125,7 @@ def _maps(out: Path, dialogues: Path) -> Path:
             torch.manual_seed(0)
             save_expert(ForgeryLocalizationExpert(load_config(Path("configs/model/tiny.yaml"))), folder)
     rows = open_records((dialogues,), cache=out / "cache")
-    write_maps(rows, Expert.load(folder, calibrated=False), 64, out / "maps")
+    write_maps(rows, Expert.load(folder, calibrated=(folder / "calibration.json").is_file()), 64, out / "maps")
     return folder
 
 

@@ -125,16 +125,11 @@ def passes(row: Row, witness: str, threshold: float) -> bool:
 
 
 def image_score(row: Row) -> float:
-    """-log10 of the rate of false alarms from which on the verdict would be `manipulated`, see `Panel.rate_log10`.
-
-    What the verdict's likelihood ratios are fitted on. A statistic above one (10^0) counts as one, for larger ones say
-    nothing, and so does an abstention; a picture that was not examined has -inf.
-    """
+    """`Panel.suspicion`, on which the verdict's likelihood ratios are fitted; -inf where nothing was examined."""
     panel = Panel(
         instruments=tuple(w for w in row.statistics if w != EXPERT), expert=EXPERT if EXPERT in row.statistics else None
     )
-    rates = [panel.rate_log10(w, min(s or 0.0, 0.0)) for w, s in row.statistics.items()]
-    return -min(rates) if rates else -math.inf
+    return panel.suspicion(row.statistics.items()) if row.statistics else -math.inf
 
 
 def witness_score(row: Row, witness: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +20,16 @@ from transformers import AutoTokenizer
 
 from data_tools.instructions.write import Plan, write
 from fakeexplain.errors import SettingsError
-from fakeexplain.localization import Expert
+from fakeexplain.imaging.source import SourceImage
+from fakeexplain.localization import Calibration, Expert
 from fakeexplain.models.assistant_loading import load_assistant
 from fakeexplain.models.assistant_tokenizer import train_tokenizer
-from fakeexplain.models.weights import save_expert
+from fakeexplain.models.assistant_views import localize, mask_view
+from fakeexplain.models.weights import save_expert, weights_sha256
 from fakeexplain.reasoning.sights import ABSENT, MapSight, PictureSight
 from tests.pictures import PHOTOGRAPHS, photograph
 from tests.unit.tiny_models import TOWER, expert
+from training import expert_maps
 from training.assistant_data import open_records
 from training.assistant_model import TrainedAssistant, base_weights
 from training.assistant_prompts import dialogues_of, spoken, tokens_of
@@ -265,6 +269,22 @@ def test_maps_are_resumed_and_belong_to_one_expert(world, tmp_path):
         write_maps(rows, found, 32, world / "maps")
     with pytest.raises(SettingsError, match=r"maps\.json"):
         MapFolder(tmp_path)
+
+
+def test_maps_are_those_that_the_assistant_is_shown_in_use(world, tmp_path):
+    shutil.copytree(world / "expert", tmp_path / "expert")
+    shifted = Calibration(
+        weights_sha256=weights_sha256(tmp_path / "expert"), temperature=0.5, offset=1.5, scores={"all": (0.0,) * 200},
+        operation_reliability={}, data="none",
+    )  # fmt: skip
+    (tmp_path / "expert" / "calibration.json").write_text(shifted.model_dump_json())
+    expert_maps.main([world / "set"], tmp_path / "maps", tmp_path / "expert", grid=16, threads=None)
+    row = open_records((world / "set",), cache=world / "cache")[0]
+    shown, _ = localize(Expert.load(tmp_path / "expert"), SourceImage.from_path(row.picture), 16)
+    kept = MapFolder(tmp_path / "maps").find(row.record.sha256)
+    assert kept["mask_inputs"].allclose(mask_view(shown.map, shown.confidence, 16), atol=1e-3)
+    with pytest.raises(SettingsError, match="choose another --out"):  # nor are they mixed with others
+        write_maps([], Expert.load(tmp_path / "expert", calibrated=False), 16, tmp_path / "maps")
 
 
 def test_clicks_are_drawn_from_their_seed_and_lie_where_they_should(world, tmp_path):
