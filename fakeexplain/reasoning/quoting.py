@@ -18,6 +18,8 @@ INSTRUMENT_PHRASES = {
     "noise": "the comparison of noise",
     "copy_move": "the search for areas that repeat each other",
     "metadata": "the reading of the file's metadata",
+    "region_contrast": "the comparison of a region with what surrounds it",
+    "expert": "the trained network",
 }
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.instruments.suite import all_instruments
 from fakeexplain.reasoning.phrases import FACTS, TRACES
+from fakeexplain.reasoning.quoting import instrument_words
 from fakeexplain.reasoning.wording import (
     chance_words,
     describe,
@@ -257,3 +259,8 @@ def test_numbers_as_people_read_them() -> None:
     wide = np.ones((50, 50), dtype=bool)
     assert place_words(region_of_mask(wide)) == "across the whole image (100 % of the image)"
     assert place_words(None) == "in the whole picture"
+
+
+def test_every_witness_has_words_of_its_own_in_a_sentence():
+    for name in (*(i.name for i in all_instruments()), "expert"):
+        assert not instrument_words(name).startswith("the instrument"), name
