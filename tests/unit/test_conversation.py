@@ -15,6 +15,7 @@ from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import Asked
+from fakeexplain.reasoning.wording import percent_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, AnswerSentence, ToolCall
 from tests.pictures import copy_move, encode, photograph
@@ -447,7 +448,7 @@ def test_a_model_that_took_the_question_for_another_is_asked_in_plain_words(exam
             yield f"{chance} {rate}" if request.question == "How sure are you?" else verdict
 
     talk = Conversation(examiner, FORGED, writer=Literal())
-    percent = f"{100 * talk.examination.verdict.probability:.0f} %"
+    percent = percent_of(talk.examination.verdict.probability)
     answer = talk.ask("Give me the probability that it was edited.")
     assert [s.written_by for s in answer.sentences] == ["model"] * 3
     assert percent in answer.text
