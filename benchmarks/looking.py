@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fakeexplain.conversation import Conversation
-from fakeexplain.examiner import Examiner
+from fakeexplain.examiner import Examiner, expert_map
 from fakeexplain.reasoning.assistant_writer import AssistantWriter
 from fakeexplain.reasoning.grounding import normalise
 from fakeexplain.reasoning.sentences import Sentences
@@ -103,9 +103,9 @@ def _with_map(talk: Conversation, other: Conversation | None) -> Sights:
     """What may be said of a picture whose map is another's; None for no map at all."""
     if other is None:
         return Sights(None)
-    maps = [e.score_map for e in other.examination.evidence if e.instrument == EXPERT and e.score_map is not None]
+    other_map = expert_map(other.examination)
     records = [
-        e.model_copy(update={"score_map": maps[0]}) if e.instrument == EXPERT and maps else e
+        e.model_copy(update={"score_map": other_map}) if e.instrument == EXPERT and other_map is not None else e
         for e in talk.examination.evidence
     ]
     return Sights(None, records)

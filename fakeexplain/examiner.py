@@ -307,6 +307,12 @@ def examination_mask(examination: Examination) -> np.ndarray:
     return decode_mask(examination.mask)
 
 
+def expert_map(examination: Examination) -> np.ndarray | None:
+    """float32 HxW in [0, 1]: the expert's own map; None without an expert, and for an examination read from JSON."""
+    maps = (e.score_map for e in examination.evidence if e.instrument == EXPERT and e.score_map is not None)
+    return next(maps, None)
+
+
 def examination_map(examination: Examination) -> np.ndarray | None:
     """float32 HxW in [0, 1]: the expert's map, raised to 1 where an instrument's finding passed its threshold.
 

@@ -152,11 +152,8 @@ def load_weights(path: Path, model: nn.Module, *, partial: bool = False) -> list
     own = model.state_dict()
     missing = [n for n in own if n not in values]
     parts = {n.split(".")[0] for n in values}
-    added = tuple(
-        f"{name}."
-        for name, module in model.named_modules()
-        if getattr(module, "starts_as_identity", False) and not any(n.startswith(f"{name}.") for n in values)
-    )
+    identities = (f"{n}." for n, module in model.named_modules() if getattr(module, "starts_as_identity", False))
+    added = tuple(block for block in identities if not any(n.startswith(block) for n in values))
     optional = [n for n in missing if partial and (n.split(".")[0] not in parts or n.startswith(added))]
     if problems := misfits(own, values, may_miss=optional):
         raise SettingsError(f"{path} does not fit this model:\n  " + "\n  ".join(problems))

@@ -44,7 +44,8 @@ class MapFolder:
         try:
             about = json.loads((folder / INDEX).read_text("utf-8"))
             self.expert, self.grid, self.channels = str(about["expert"]), int(about["grid"]), int(about["channels"])
-            self.level = tuple(map(float, about["level"]))
+            if "level" not in about:  # written before maps were kept calibrated, as they are in use
+                raise KeyError("level")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
                 f"{folder}: {INDEX} cannot be read ({error}); wanted a folder of python -m training.expert_maps"

@@ -8,8 +8,8 @@ of that place. Deliberately left out: which of an answer's `<SEG>` has a region 
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+from scipy import ndimage
 
 LEAST_SHARE = 0.5  # of the finding that has to lie inside a true region
 
@@ -30,6 +30,4 @@ def true_region(found: np.ndarray, altered: np.ndarray | None, source: np.ndarra
     if not shares or max(shares) < LEAST_SHARE:
         return found
     best = true[int(np.argmax(shares))]
-    count, parts = cv2.connectedComponents(best.astype(np.uint8), connectivity=8)
-    touched = np.unique(parts[found & best])
-    return best if len(touched) == count - 1 else np.isin(parts, touched)
+    return np.asarray(ndimage.binary_propagation(found & best, np.ones((3, 3)), best))

@@ -13,9 +13,9 @@ from fakeexplain.errors import WriterError
 from fakeexplain.evaluation.faithfulness.dialogue import Talk, ask
 from fakeexplain.evaluation.faithfulness.rows import Pointed
 from fakeexplain.evaluation.metrics import iou_score
-from fakeexplain.examiner import examination_mask
+from fakeexplain.evaluation.pixels import MAP_THRESHOLD
+from fakeexplain.examiner import examination_mask, expert_map
 from fakeexplain.imaging.regions import decode_mask, region_of_mask
-from fakeexplain.localization import EXPERT
 from fakeexplain.records import Examination
 
 QUESTIONS = {
@@ -33,16 +33,16 @@ def pointed(talk: Talk, true_mask: np.ndarray, donor: np.ndarray | None) -> tupl
     wanted = {"altered": true_mask}
     if donor is not None and (donor & ~true_mask).any():
         wanted["source"] = donor & ~true_mask
+    score_map = expert_map(talk.examination)
     found = []
     for kind, truth in wanted.items():
         shown = shown_region(talk, QUESTIONS[kind])
         finding = examination_mask(talk.examination) if kind == "altered" else _partner(talk.examination)
-        expert = _expert_map(talk)
         found.append(
             Pointed(
                 kind,
                 iou=None if shown is None else iou_score(shown, truth),
-                expert=None if expert is None else iou_score(expert >= 0.5, truth),
+                expert=None if score_map is None else iou_score(score_map >= MAP_THRESHOLD, truth),
                 finding=None if finding is None or not finding.any() else iou_score(finding, truth),
             )
         )
@@ -66,8 +66,3 @@ def _partner(examination: Examination) -> np.ndarray | None:
     deciding = [e for e in examination.evidence if e.id in examination.verdict.deciding_ids]
     other = next((e.partner for e in deciding if e.partner is not None), None)
     return None if other is None else decode_mask(other.mask)
-
-
-def _expert_map(talk: Talk) -> np.ndarray | None:
-    maps = [e.score_map for e in talk.examination.evidence if e.instrument == EXPERT and e.score_map is not None]
-    return np.asarray(maps[0]) if maps else None
