@@ -85,7 +85,8 @@ def build(
         raise SettingsError(f"language_model_path {path}: its tokenizer cannot be loaded ({error})") from None
     own_row = tokenizer.get_vocab().get(SEG_MARK)
     processor = ForgeryAssistantProcessor.for_model(ours, tokenizer)
-    dtype = torch.float32 if config.mixed_precision == "no" or config.quantization is None else torch.bfloat16
+    halved = config.quantization is not None and config.autocast("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if halved else torch.float32
     model = kind.compose(ours, quantization=config.quantization, dtype=dtype)
     if config.expert is not None:
         tower = load_expert(config.expert).vision
@@ -217,7 +218,7 @@ class AssistantTask:
 
         for batch in self._validation:
             batch = {name: value.to(device) for name, value in batch.items()}
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, self.config.mixed_precision == "bf16"):
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, self.config.autocast(device.type)):
                 output, clicked = self._run(model, batch)
                 add("answer", answer_loss(output.logits, batch["labels"]))
                 if self.words is not None:

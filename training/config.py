@@ -7,13 +7,19 @@ output folder beside the weights.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from data_tools.forge.config import ForgeConfig
 from fakeexplain.errors import SettingsError
+from training.precision import computes_bf16
+
+
+def _yaml_no(value: object) -> object:
+    """YAML reads a bare `no` as false."""
+    return "no" if value is False else value
 
 
 class Phase(BaseModel):
@@ -145,7 +151,8 @@ class TrainingConfig(BaseModel):
         train: prefixes of the parameters that train; all others stay bit-equal.
         loss_weights: factor per loss of the task; a loss that is not named has 1, 0 leaves it out.
         gradient_accumulation_steps, weight_decay, max_grad_norm, ema_decay: as usual; ema_decay 0 for none.
-        mixed_precision: "bf16" or "no". compile: torch.compile of the network.
+        mixed_precision: "bf16", "no", or "auto" for bf16 where the machine computes in it itself (see `autocast`).
+        compile: torch.compile of the network.
         save_steps, eval_steps, logging_steps: in optimiser steps; eval_steps 0 for never.
         eval_samples: per validation set.
         early_stopping: evaluations without a better held-out score after which the run ends, 0 for never.
@@ -192,7 +199,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=0.02, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    mixed_precision: Literal["bf16", "no"] = "bf16"
+    mixed_precision: Annotated[Literal["auto", "bf16", "no"], BeforeValidator(_yaml_no)] = "auto"
     compile: bool = False
     seed: int = Field(default=0, ge=0)
     save_steps: int = Field(default=500, ge=1)
@@ -232,6 +239,10 @@ class TrainingConfig(BaseModel):
                         f"{phase.per_device_train_batch_size}"
                     )
         return self
+
+    def autocast(self, device: str) -> bool:
+        """Whether matrix products on `device` ("cpu", "cuda") are made in bfloat16."""
+        return self.mixed_precision == "bf16" or (self.mixed_precision == "auto" and computes_bf16(device))
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of optimiser step `step` (from 0), before `learning_rate_scale`."""

@@ -181,7 +181,7 @@ class LanguageTask:
                 alone[row, : len(sample["branches"])] = sample["branches"]
             with (
                 torch.no_grad(),
-                torch.autocast(device.type, torch.bfloat16, self.config.mixed_precision == "bf16"),
+                torch.autocast(device.type, torch.bfloat16, self.config.autocast(device.type)),
             ):
                 loss, _, counted = model(ids.to(device), weights.to(device), alone.to(device))
             total, count = total + float(loss), count + float(counted.sum())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader
@@ -33,7 +33,8 @@ def train(config: TrainingConfig, *, cpu: bool | None = None) -> dict[str, Any]:
     best.safetensors (by the held-out score), final.safetensors, validation.png.
     """
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=bool(cpu), kwargs_handlers=handlers)
+    precision = "bf16" if config.autocast(PartialState(cpu=bool(cpu)).device.type) else "no"
+    accelerator = Accelerator(mixed_precision=precision, cpu=bool(cpu), kwargs_handlers=handlers)
     task = TASKS[config.task](config)
     if config.init_from is not None:
         missing = load_weights(config.init_from, task.model, partial=True)

@@ -96,7 +96,7 @@ class ExpertTask:
             scores: dict[int, list[float]] = {0: [], 1: []}
             false_area: list[float] = []
             for batch in batches:
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.mixed_precision == "bf16"):
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
                     output = self.forward(model, batch)
                 predicted = upsample(output.mask_logits, _size(batch)) > 0
                 predicted &= batch["valid"].bool()
@@ -120,7 +120,7 @@ class ExpertTask:
         from torchvision.utils import save_image
 
         batch = self._validation_batches()["seen"][0]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.mixed_precision == "bf16"):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
             output = self.forward(model, batch)
         map_ = upsample(torch.sigmoid(output.mask_logits.float()), _size(batch)).expand(-1, 3, -1, -1)
         truth = batch["forged"].float().expand(-1, 3, -1, -1)
@@ -148,7 +148,7 @@ class ConfidenceTask(ExpertTask):
         right: dict[str, list[Tensor]] = {"confidence": [], "probability": []}
         correct: list[Tensor] = []
         for batch in self._validation_batches()["seen"]:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.mixed_precision == "bf16"):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
                 output = self.forward(model, batch)
             target, valid = quarter_targets(batch)
             known = valid > 0
