@@ -24,8 +24,10 @@ from fakeexplain.reasoning.intents import ANSWERABLE, Asked, understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.plain_writer import PlainWriter
 from fakeexplain.reasoning.sentences import Sentences
+from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.writers import SEG_MARK, SegmentingWriter, Writer, WriteRequest, tool_line
 from fakeexplain.records import Answer, AnswerSentence, Evidence, Region, ToolCall
+from fakeexplain.verdict import EXPERT
 
 if TYPE_CHECKING:
     from fakeexplain.conversation import Conversation, RegionChoice
@@ -89,6 +91,7 @@ class Turn:
         self.fresh: list[Evidence] = []
         self.pointed: list[Region] = []
         self.struck = self.again = 0
+        self.tested: str | None = None  # the expert's test of the region asked about, which the rules tell
         self.told_before = 0  # sentences shown before the last call, which the writer's prompt begins anew after
         self.first_seconds: float | None = None
 
@@ -117,6 +120,10 @@ class Turn:
         self.asked = asked
         if command is not None:
             yield self._call(*command, self.question)
+        elif (region := self._to_test()) is not None:
+            call = self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
+            self.tested = call.evidence_id
+            yield call
         yield from self._rounds(_Telling(command) if command else talk.writer)
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
@@ -126,6 +133,14 @@ class Turn:
         if foreign(self.question):
             yield from self._show(Checked(_ENGLISH_ONLY, "no_claim"), "rule", "no_claim")
         yield self._finish()
+
+    def _to_test(self) -> Region | None:
+        """The region to ask the expert about by itself: one that the question is about and that no finding touches."""
+        talk, region = self.talk, self.chosen
+        wanted = self.asked.intent == "region" and self.asked.certain and not self.asked.size
+        if region is None or not wanted or not talk.examiner.tests_regions or not talk.examination.quality.examinable:
+            return None
+        return None if touching(region, self._answers().findings) else region
 
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""
@@ -191,7 +206,7 @@ class Turn:
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""
-        return PlainAnswers(self._request(), self.asked)
+        return PlainAnswers(self._request(rules=True), self.asked)
 
     def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
         """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
@@ -201,7 +216,8 @@ class Turn:
                 return
 
     def _listen(self, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
-        with closing(_sentences(writer, self._request())) as proposed:
+        rules = isinstance(writer, (PlainWriter, _Telling))
+        with closing(_sentences(writer, self._request(rules=rules))) as proposed:
             for sentence in proposed:
                 called = yield from self._take(sentence, writer, replacing)
                 if called or len(self.sentences) >= MAX_SENTENCES:
@@ -324,18 +340,20 @@ class Turn:
         sights = talk.sights if {"map", "picture"} & {self.asked.intent, *self.asked.also} else None
         return Checker(talk.examination, talk.evidence, talk._regions, talk._failed, sights)
 
-    def _request(self, feedback: str = "", *, more: bool = False) -> WriteRequest:
+    def _request(self, feedback: str = "", *, more: bool = False, rules: bool = False) -> WriteRequest:
+        """What a writer is given; the rules are told of the expert's test of the region as well."""
         talk = self.talk
+        hidden = None if rules else self.tested
         return WriteRequest(
             source=talk.source,
             examination=talk.examination,
-            evidence=talk.evidence,
+            evidence=tuple(e for e in talk.evidence if hidden is None or e.id != hidden),
             regions=MappingProxyType(dict(talk._regions)),
             history=tuple((a.question, a.text) for a in talk._turns),
             question=self.meant,
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
-            calls=tuple(self.calls),
+            calls=tuple(c for c in self.calls if rules or c.instrument != EXPERT or c.evidence_id != hidden),
             failed=tuple(talk._failed),
             more=more,
             sights=talk.sights,

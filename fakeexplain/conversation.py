@@ -42,6 +42,9 @@ class Measures(Protocol):
 
     def measure(self, picture: SourceImage, instrument: str, *, region_mask: np.ndarray) -> Evidence: ...
 
+    @property
+    def tests_regions(self) -> bool: ...
+
 
 class Conversation:
     """One dialogue about one image. Only one question at a time is answered; others wait.

@@ -252,6 +252,7 @@ class Examiner:
         """Measures a region that somebody chose; never part of the verdict.
 
         Args:
+            instrument: name of an instrument, or "expert" for `region_test`.
             region_mask: bool HxW in the upright frame; or
             box_xyxy: in pixels of the upright picture.
 
@@ -260,18 +261,34 @@ class Examiner:
             SourceError: the picture cannot be read.
         """
         source = self.load(picture)
-        chosen = {i.name: i for i in all_instruments()}.get(instrument)
-        if chosen is None:
-            raise MeasurementError(
-                f"no instrument {instrument!r}; wanted one of {', '.join(i.name for i in all_instruments())}"
-            )
+        known = {i.name: i for i in all_instruments()}
+        if instrument not in (*known, EXPERT):
+            raise MeasurementError(f"no instrument {instrument!r}; wanted one of {', '.join((*known, EXPERT))}")
         if (region_mask is None) == (box_xyxy is None):
             raise MeasurementError("give either region_mask or box_xyxy")
         if box_xyxy is not None:
             region_mask = mask_of_box(box_xyxy, source.height, source.width)
         assert region_mask is not None
-        measured = chosen.measure(source, region_mask)
+        if instrument == EXPERT:
+            return self._test_region(source, region_mask)
+        measured = known[instrument].measure(source, region_mask)
         return measured if measured.region else measured.model_copy(update={"region": region_of_mask(region_mask)})
+
+    @property
+    def tests_regions(self) -> bool:
+        """Whether the expert can be asked about one region, see `region_test`."""
+        return self.expert is not None and self.expert.calibration is not None and bool(self.expert.calibration.regions)
+
+    def _test_region(self, source: SourceImage, region_mask: np.ndarray) -> Evidence:
+        if self.expert is None:
+            raise MeasurementError(f"{EXPERT}: this examination does without the trained network")
+        examination = self._kept.get((source.sha256, source.name))
+        map_ = None if examination is None else expert_map(examination)
+        if map_ is None:
+            map_ = self._localized(source).map
+        if region_mask.shape != map_.shape:
+            raise MeasurementError(f"the region is {region_mask.shape}, the picture {map_.shape} (height, width)")
+        return self.expert.test_region(map_, region_mask, self.settings.false_alarms)
 
 
 def _load_expert(setting: str | None) -> Expert | None:

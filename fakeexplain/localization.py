@@ -6,6 +6,7 @@ Calibration (`calibration.json` beside the weights, written by `python -m traini
 - the picture: a split-conformal p-value (Vovk et al. 2005): the share of calibration photographs of the same quality
   band that scored at least as high, so that P(p <= a) <= a for a photograph like them. A picture in which the map
   marks no place of `LEAST_AREA` has no score at all: an alarm must be able to point at something;
+- a region that somebody names: `region_test`;
 - the operation: how often the hint was right on held-out forgeries.
 
 Deliberately left out: the verdict, which weighs this witness against the instruments.
@@ -24,6 +25,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy import ndimage, special
 
+from fakeexplain import region_test
 from fakeexplain.errors import SettingsError
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
@@ -31,7 +33,8 @@ from fakeexplain.models.configuration import OPERATIONS
 from fakeexplain.models.forgery_expert import ForgeryLocalizationExpert
 from fakeexplain.models.processing import run_expert, stored_rgb, table_of
 from fakeexplain.models.weights import load_expert, weights_sha256
-from fakeexplain.records import Evidence, QualityReport
+from fakeexplain.records import REGION_TEST, Evidence, QualityReport
+from fakeexplain.region_test import Law
 from fakeexplain.verdict import EXPERT
 
 MAP_THRESHOLD = 0.5
@@ -43,6 +46,10 @@ LIMITS = (
     "content unlike the network's training photographs: screens, drawings, print, strong grain",
     "a stamped caption or logo, or an honest local correction",
     "out-of-focus or overexposed parts beside sharp ones",
+)
+REGION_LIMITS = (
+    "a choice of the region that the network's own map suggested",
+    "chance, where one region after the other is tried",
 )
 _OPERATION_WORDS = {
     "splice": "content from another picture",
@@ -62,6 +69,8 @@ class Calibration(BaseModel):
         scores: image scores of calibration photographs, rising, per quality band and under "all"; -inf (written as
             null) where the map marked no place.
         operation_reliability: share of right hints per operation named, on held-out forgeries.
+        regions: per class of size, the law of `region_test`; empty where it was never counted.
+        region_photographs: authentic photographs behind it.
         data: what the calibration photographs were, in words.
     """
 
@@ -72,6 +81,8 @@ class Calibration(BaseModel):
     offset: float = 0.0
     scores: dict[str, tuple[float | None, ...]]
     operation_reliability: dict[str, float]
+    regions: dict[str, Law] = {}
+    region_photographs: int = 0
     data: str
 
     def band_of(self, band: str) -> str:
@@ -207,6 +218,40 @@ class Expert:
             limits=LIMITS,
             details=details,
             score_map=found.map,
+        )
+
+    def test_region(self, map_: np.ndarray, region_mask: np.ndarray, false_alarms: float) -> Evidence:
+        """One region that somebody named, against regions of its size on authentic photographs; see `region_test`.
+
+        Args:
+            map_: float32 HxW, the calibrated map of the picture. region_mask: bool HxW.
+            false_alarms: share of such regions that may be called remarkable, in (0, 1).
+
+        Raises:
+            MeasurementError: too small or too large a region, or no law was counted for these weights.
+        """
+        laws = self.calibration.regions if self.calibration is not None else {}
+        size, law = region_test.law_of(laws, float(region_mask.mean()))
+        score = region_test.contrast(map_, region_mask)
+        share = region_test.share_as_high(law, score)
+        assert self.calibration is not None
+        return Evidence(
+            instrument=EXPERT,
+            instrument_version=self.version,
+            kind="measurement",
+            trace=REGION_TEST,
+            quantity="how far the network's map rises in this region above the rest of the picture, in logits",
+            value=round(score, 3),
+            region=region_of_mask(region_mask),
+            p_value=share,
+            strength="weak" if share <= false_alarms else "none",
+            limits=REGION_LIMITS + LIMITS,
+            details={
+                "size_class": size,
+                "calibration_photographs": self.calibration.region_photographs,
+                "false_alarms": false_alarms,
+                "mean_map_inside": round(float(map_[region_mask].mean()), 4),
+            },
         )
 
     def abstain(self, reason: str) -> Evidence:

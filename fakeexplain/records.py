@@ -19,6 +19,7 @@ from fakeexplain.errors import SourceError
 
 SCHEMA_VERSION = "1.2"
 _OPENER = "_opener"
+REGION_TEST = "region_test"  # trace of the expert's test of a region that somebody chose
 
 Scalar = bool | int | float | str | None
 EvidenceKind = Literal["detection", "fact", "measurement", "abstention"]

@@ -1,11 +1,12 @@
 """Calibrates exported weights: `python -m training.calibrate --weights FOLDER --photos PHOTOS --calibration AUTHENTIC`.
 
-Three fits, each on pictures that the network was not trained on:
+Four fits, each on pictures that the network was not trained on:
 1. on the forge's held-out photographs: the map's temperature (by likelihood), the offset that makes 0.5 the threshold
    of the largest mean F1 - false area, and how often the operation hint is right;
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
 3. bands with fewer than 100 of them are filled up with copies of the same photographs as such a band would hold them:
-   PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`).
+   PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`);
+4. how far the map rises in places of the authentic photographs, per size, for the test of a region that somebody names.
 
 Writes calibration.json beside the weights.
 """
@@ -15,7 +16,8 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,7 @@ from rich.progress import track
 
 from data_tools.forge.config import ForgeConfig
 from data_tools.forge.forge import Forge
+from fakeexplain import region_test
 from fakeexplain.errors import FakeExplainError, SettingsError
 from fakeexplain.imaging import degrade
 from fakeexplain.imaging.source import SUFFIXES, SourceImage
@@ -34,6 +37,7 @@ from fakeexplain.models.configuration import OPERATIONS
 from fakeexplain.models.processing import run_expert
 from fakeexplain.models.weights import weights_sha256
 from fakeexplain.quality import assess
+from fakeexplain.region_test import Law
 from fakeexplain.workers import worker_pool
 from training.data import OPERATION_OF
 
@@ -117,10 +121,7 @@ def photograph_scores(
         arguments: weights; temperature and offset, for a picture without a mark has no score; the file; bands.
     """
     weights, (temperature, offset), path, wanted = arguments
-    expert = _start(weights)
-    expert.calibration = Calibration(
-        weights_sha256="", temperature=temperature, offset=offset, scores={}, operation_reliability={}, data=""
-    )
+    expert = _leveled(weights, temperature, offset)
     source = SourceImage.from_path(path)
     found = []
     if not wanted:
@@ -134,11 +135,57 @@ def photograph_scores(
     return found
 
 
+def photograph_regions(arguments: tuple[Path, tuple[float, float], Path]) -> dict[str, list[float]]:
+    """How far the map rises in some places of one photograph, per class of size; see `region_test`."""
+    weights, (temperature, offset), path = arguments
+    source = SourceImage.from_path(path)
+    map_ = _leveled(weights, temperature, offset).localize(source, threads=1).map
+    found: dict[str, list[float]] = defaultdict(list)
+    rng = np.random.default_rng(int(source.sha256[:12], 16))
+    for size, region in region_test.places(source.rgb, rng):
+        found[size].append(region_test.contrast(map_, region))
+    return dict(found)
+
+
+def fit_regions(pool: Executor, weights: Path, level: tuple[float, float], files: Sequence[Path]) -> dict[str, Law]:
+    """The law of regions per class of size; a class that too few photographs have a place for is left out."""
+    jobs = [(weights, level, f) for f in files]
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for scores in _shown(pool.map(photograph_regions, jobs), len(files), "regions of photographs"):
+        for size, values in scores.items():
+            found[size].append(values)
+    return {size: region_test.fit_law(scores) for size, scores in found.items() if len(scores) >= LEAST_BAND}
+
+
+def _leveled(weights: Path, temperature: float, offset: float) -> Expert:
+    """The expert with its map calibrated and nothing else yet."""
+    expert = _start(weights)
+    expert.calibration = Calibration(
+        weights_sha256="", temperature=temperature, offset=offset, scores={}, operation_reliability={}, data=""
+    )
+    return expert
+
+
+def recalibrate_regions(weights: Path, calibration: Path, *, workers: int) -> Calibration:
+    """The calibration of these weights with the law of regions counted anew, all else as it is."""
+    known = Expert.load(weights).calibration
+    assert known is not None
+    files = _photographs(calibration)
+    with worker_pool(workers) as pool:
+        laws = fit_regions(pool, weights, (known.temperature, known.offset), files)
+    return known.model_copy(update={"regions": laws, "region_photographs": len(files)})
+
+
+def _photographs(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if len(files) < LEAST_BAND:
+        raise SettingsError(f"{folder}: {len(files)} photographs, at least {LEAST_BAND} are needed")
+    return files
+
+
 def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, size: int, workers: int) -> Calibration:
     """Runs all fits. Raises SettingsError when a folder holds nothing to calibrate on."""
-    files = sorted(p for p in calibration.iterdir() if p.suffix.lower() in SUFFIXES) if calibration.is_dir() else []
-    if len(files) < LEAST_BAND:
-        raise SettingsError(f"{calibration}: {len(files)} photographs, at least {LEAST_BAND} are needed")
+    files = _photographs(calibration)
     config = ForgeConfig(split="validation")
     with worker_pool(workers) as pool:
         jobs = [(weights, photos, config, size, i) for i in range(forged)]
@@ -163,6 +210,7 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         for found in _shown(pool.map(photograph_scores, jobs_of_copies), len(files), "copies for rare bands"):
             for band, score, _ in found:
                 scores[band].append(score)
+        regions = fit_regions(pool, weights, level, files)
     hits = [s for s in samples if s["hit"]]
     reliability = {}
     for name in OPERATIONS:
@@ -175,6 +223,8 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         offset=offset,
         scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
         operation_reliability=reliability,
+        regions=regions,
+        region_photographs=len(files),
         data=(
             f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "
             f"temperature, offset and operations on {forged} held-out samples of the forge"
@@ -192,15 +242,25 @@ def _shown(results: Iterable[Any], total: int, what: str) -> Iterator[Any]:
 
 def main(
     weights: Annotated[Path, typer.Option(help="Folder written by training.export.", show_default=False)],
-    photos: Annotated[Path, typer.Option(help="Photographs of the training; its validation side is used.")],
     calibration: Annotated[Path, typer.Option(help="Authentic photographs that nothing was trained on.")],
+    photos: Annotated[
+        Path | None, typer.Option(help="Photographs of the training; its validation side is used.")
+    ] = None,
     forged: Annotated[int, typer.Option(min=50, help="Held-out samples of the forge for the temperature.")] = 400,
     size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 384,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    regions: Annotated[
+        bool, typer.Option("--regions", help="Only count the law of regions anew; keep the rest.")
+    ] = False,
 ) -> None:
-    """Fit temperature, conformal scores and the reliability of operation hints; write calibration.json."""
+    """Fit temperature, conformal scores, operation hints and the law of regions; write calibration.json."""
     try:
-        result = calibrate(weights, photos, calibration, forged=forged, size=size, workers=workers)
+        if regions:
+            result = recalibrate_regions(weights, calibration, workers=workers)
+        elif photos is None:
+            raise SettingsError("--photos: wanted the photographs of the training (or --regions, which needs none)")
+        else:
+            result = calibrate(weights, photos, calibration, forged=forged, size=size, workers=workers)
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -209,6 +269,9 @@ def main(
     counts = ", ".join(f"{band} {len(values)}" for band, values in result.scores.items())
     typer.echo(f"{path}: temperature {result.temperature}, offset {result.offset}, photographs per band: {counts}")
     typer.echo(f"operation hints right: {result.operation_reliability}")
+    typer.echo(
+        f"sizes of region with a law: {', '.join(result.regions) or 'none'}, on {result.region_photographs} photographs"
+    )
 
 
 if __name__ == "__main__":

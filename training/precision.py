@@ -1,4 +1,4 @@
-"""Whether this machine computes in bfloat16 itself. One that does not emulates it, several times slower than float32."""
+"""Whether this machine computes in bfloat16 itself; one that does not emulates it, slower than float32."""
 
 from __future__ import annotations
 

@@ -120,6 +120,8 @@ def _of_region(answers: PlainAnswers, text: str) -> list[str]:
     said = [] if named else answers.region()
     if region is not None and named and not _touch_told(answers, region, text):
         said = answers.touching(region)
+    if region is not None and (tested := answers.tested(region)) and tested[0] not in text:
+        said = [*said, *(s for s in tested if s not in said)]
     if region is not None and answers.asked.size and size_of(region) not in " ".join([text, *said]):
         said = [answers.extent(region), *said]
     return said

@@ -52,6 +52,18 @@ TEXT = {
         "{place}, {quantity}: {figure}; "
         "this region was chosen, not found, so the figure does not count for the verdict."
     ),
+    "region_stands_out": (
+        "Tested by itself, {region} stands out to the trained network: no more than {rate} places of this size in the "
+        "unaltered photographs used for its calibration are marked as strongly."
+    ),
+    "region_ordinary": (
+        "Tested by itself, {region} does not stand out to the trained network: up to {rate} places of this size in the "
+        "unaltered photographs used for its calibration are marked as strongly."
+    ),
+    "region_common": (
+        "Tested by itself, {region} does not stand out to the trained network: most places of this size in the "
+        "unaltered photographs used for its calibration are marked as strongly."
+    ),
     "alternatives": "This could also come from {causes}.",
     "difference": "A difference could also come from {causes}.",
     "quiet": "{instrument} examined the picture and found nothing beyond chance.",

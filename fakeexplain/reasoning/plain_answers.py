@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.intents import Asked
@@ -21,9 +22,10 @@ from fakeexplain.reasoning.wording import (
     percent_of,
     quiet_sentence,
     rate_words,
+    stands_out,
 )
 from fakeexplain.reasoning.writers import WriteRequest
-from fakeexplain.records import Evidence, Region, ToolCall
+from fakeexplain.records import REGION_TEST, Evidence, Region, ToolCall
 
 MOST_FINDINGS, MOST_QUIET, MOST_FACTS, MOST_OPEN = 3, 4, 6, 8
 TEXT = {
@@ -206,7 +208,12 @@ class PlainAnswers:
         region = self.region_asked()
         if region is None:
             return self._unknown_region() if self.asked.region_ids else self.locate()
-        return [*self.touching(region), *self._measurement("region_contrast", region)]
+        return [*self.touching(region), *self.tested(region), *self._measurement("region_contrast", region)]
+
+    def tested(self, region: Region) -> list[str]:
+        """What the expert's test of this region alone gave, where it was made."""
+        made = (e for e in self.request.evidence if e.trace == REGION_TEST and e.region and e.region.id == region.id)
+        return [s for e in islice(made, 1) for s in (self.measured(e) if stands_out(e) else self.measured(e)[:1])]
 
     def tool(self) -> list[str]:
         region = self.region_asked()
@@ -243,7 +250,7 @@ class PlainAnswers:
         if item.region is not None:
             text = f"{item.region.id}: {text}" if item.region.id not in text else text
         said = [text, TEXT["chosen"]]
-        if item.limits:
+        if item.limits and (item.trace != REGION_TEST or stands_out(item)):
             causes = "; or ".join(quote(c) for c in item.limits)
             said.append(end_with(f"A difference could also come from {causes}", [item]))
         return said

@@ -18,9 +18,9 @@ from fakeexplain.reasoning.quoting import box_words, quote, rate_of, value_words
 from fakeexplain.reasoning.references import References
 from fakeexplain.reasoning.topics import topic_line
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import fact_sentence, is_significant, percent_of, rate_words
+from fakeexplain.reasoning.wording import describe_bare, fact_sentence, is_significant, percent_of, rate_words
 from fakeexplain.reasoning.writers import WriteRequest
-from fakeexplain.records import Evidence, Examination, Region, Verdict
+from fakeexplain.records import REGION_TEST, Evidence, Examination, Region, Verdict
 
 IMAGE_MARK, MASK_MARK, REGION_MARK = "<image>", "<mask>", "<region>"
 MOST_TOUCHING = 3  # findings told of one region
@@ -261,6 +261,8 @@ def _region_words(region: Region) -> str:
 
 
 def _figure(item: Evidence) -> str:
+    if item.trace == REGION_TEST:
+        return quote(describe_bare(item).rstrip("."))
     reference, explained = value_words(item, item.reference), quote(item.reference_text)
     compared = f", compared with {reference}" if reference else ""
     explained = f" ({explained})" if explained and reference else ""

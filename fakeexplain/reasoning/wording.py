@@ -23,7 +23,7 @@ from fakeexplain.reasoning.phrases import (
     TRACES,
     TraceWords,
 )
-from fakeexplain.records import Answer, Claim, Evidence, QualityReport, Region, Scalar, Verdict
+from fakeexplain.records import REGION_TEST, Answer, Claim, Evidence, QualityReport, Region, Scalar, Verdict
 from fakeexplain.verdict import PRIOR
 
 _DATA_LENGTH = 160  # characters of a string out of the file
@@ -74,7 +74,8 @@ def describe(item: Evidence) -> str:
         sentences = [describe_bare(item)]
         if item.kind == "measurement":
             sentences += [_upper_first(_clean(item.reason)).rstrip(".") + "."] if item.reason else []
-            sentences += [TEXT["difference"].format(causes=_listed(item.limits))] if item.limits else []
+            told = bool(item.limits) and (item.trace != REGION_TEST or stands_out(item))
+            sentences += [TEXT["difference"].format(causes=_listed(item.limits))] if told else []
     return " ".join(_cited(s, (item,)) for s in sentences)
 
 
@@ -150,9 +151,23 @@ def describe_bare(item: Evidence) -> str:
         )
     if item.kind == "fact":
         return fact_sentence(item)
+    if item.trace == REGION_TEST:
+        return _region_tested(item)
     return TEXT["measurement"].format(
         place=_upper_first(place_words(item.region)), quantity=_clean(item.quantity), figure=figure_words(item)
     )
+
+
+def stands_out(item: Evidence) -> bool:
+    """Whether a region that somebody chose is remarkable by the expert's test of it."""
+    return item.trace == REGION_TEST and item.strength != "none"
+
+
+def _region_tested(item: Evidence) -> str:
+    share = 1.0 if item.p_value is None else item.p_value
+    key = "region_stands_out" if stands_out(item) else "region_ordinary" if share < 1 else "region_common"
+    region = item.region.id if item.region is not None and item.region.id else place_words(item.region)
+    return TEXT[key].format(region=region, rate=rate_words(share))
 
 
 def place_words(region: Region | None) -> str:

@@ -133,7 +133,8 @@ def _score(row: Row, item: Item, lines: Sequence[Line], folder: Path, examiner: 
         else:
             mask = mask_of_box(line.about, source.height, source.width)
             truth = true_mask is not None and float(true_mask[mask].mean() if mask.any() else 0.0) > _TOUCHED
-            probes.append(Probe("true" if truth else "random", truth, reading.says_touched(line.answer), line.answer))
+            said = reading.says_touched(line.answer)
+            probes.append(Probe("true" if truth else "random", truth, said, line.answer, said))
     return replace(
         row,
         label=examination.verdict.label,

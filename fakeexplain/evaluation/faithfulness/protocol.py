@@ -205,7 +205,9 @@ def _probes(
         region = conversation.add_region(box_xyxy=box)
         question = form.text.format(region=region.id, box=box_words(region.box_xyxy))
         text = text_of(conversation, talk.writer, question, region)
-        yield Probe(kind, kind == "true", reading.says_touched(text), text)
+        touched = reading.says_touched(text)
+        said = True if reading.says_remarkable(text) else touched
+        yield Probe(kind, kind == "true", said, text, touched)
 
 
 def _trials(task: Task, talk: Talk, true_mask: np.ndarray | None, rng: np.random.Generator) -> list[Trial]:

@@ -54,6 +54,7 @@ _NO = re.compile(
     r"|\binconclusive\b|\boutside\b|\bno place\b",
     re.IGNORECASE,
 )
+_REMARKABLE = re.compile(r"\btested by itself, [^.:]{0,80}\bstands out\b", re.IGNORECASE)
 _NAMED = re.compile(
     "|".join(re.escape(p) for p in INSTRUMENT_PHRASES.values()) + r"|\bthe instrument \w+|\bprobability\b",
     re.IGNORECASE,
@@ -116,6 +117,11 @@ def says_touched(text: str) -> bool | None:
     if _NO.search(first):
         return False
     return True if _YES.search(first) else None
+
+
+def says_remarkable(text: str) -> bool:
+    """Whether an answer says that the region asked about stands out when it is tested by itself."""
+    return _REMARKABLE.search(text) is not None
 
 
 def verdict_problems(text: str, label: str) -> list[str]:

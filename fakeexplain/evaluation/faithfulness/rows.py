@@ -48,12 +48,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Probe:
-    """One yes-or-no question about a box: its kind (see `boxes`), the truth, and what was said (None: neither)."""
+    """One yes-or-no question about a box.
+
+    Attributes:
+        kind: see `boxes`. truth: whether yes is right. text: the answer.
+        said: yes or no, None for neither; that the region stands out when it is tested by itself is a yes, too.
+        of_findings: the same of what is said about findings of the whole picture alone.
+    """
 
     kind: str
     truth: bool
     said: bool | None
     text: str
+    of_findings: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,8 @@ def row_from_json(line: str) -> Row:
     """Inverse of `row_to_json`."""
     value: dict[str, Any] = json.loads(line)
     value["asked"] = tuple(Asked(**{k: _tuple(v) for k, v in a.items()}) for a in value["asked"])
-    value["probes"] = tuple(Probe(**p) for p in value["probes"])
+    # rows of before regions were tested by themselves have one reading of an answer
+    value["probes"] = tuple(Probe(**{"of_findings": p["said"], **p}) for p in value["probes"])
     value["pointed"] = tuple(Pointed(**p) for p in value["pointed"])
     value["trials"] = tuple(Trial(**t) for t in value["trials"])
     return Row(**{k: _tuple(v) for k, v in value.items()})

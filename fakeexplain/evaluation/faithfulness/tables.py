@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,6 +85,8 @@ def measures(rows: Sequence[Row], promise: float) -> list[Measure]:
     probes = [p for r in rows for p in r.probes]
     hits, total = pope_counts(probes)
     found.append(Measure("region POPE accuracy, as many yes as no", hits, total, 0.8))
+    hits, total = pope_counts([replace(p, said=p.of_findings) for p in probes])
+    found.append(Measure("the same by findings of the whole picture alone", hits, total))
     for name, words, target in (
         ("swap", "evidence swap: the answer tells the other evidence", 0.95),
         ("restoration", "restoration: score falls, the answer follows", None),
@@ -215,15 +217,15 @@ def _pope(rows: Sequence[Row]) -> Table:
     for kind, chosen in sets:
         if chosen:
             yes, none = [p.said is True for p in chosen], sum(p.said is None for p in chosen)
-            lines.append(
-                (kind, str(len(chosen)), counted_rate([_right(p) for p in chosen]), counted_rate(yes), str(none))
-            )
+            finding = counted_rate([p.of_findings is True for p in chosen])
+            right = counted_rate([_right(p) for p in chosen])
+            lines.append((kind, str(len(chosen)), right, counted_rate(yes), finding, str(none)))
     note = (
         "One question about a box, the answer yes or no. true: around the largest edit; the others hold none of it: "
-        "same_size as that one, random, salient (most colour contrast and detail). No yes and no no is wrong. An edit "
-        "that no instrument finds is answered with no, so the first line is bounded by detection."
+        "same_size as that one, random, salient (most colour contrast and detail). No yes and no no is wrong. A yes is "
+        "a finding of the whole picture that touches the box, or a box that stands out when it is tested by itself."
     )
-    columns = ("box", "asked", "right", "says yes", "says neither")
+    columns = ("box", "asked", "right", "says yes", "by a finding", "says neither")
     return Table("Region POPE", columns, tuple(lines), note)
 
 

@@ -1,0 +1,173 @@
+"""A region that somebody names, tested by itself: the statistic, its law, and what an answer makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fakeexplain import region_test
+from fakeexplain.conversation import Conversation
+from fakeexplain.errors import MeasurementError
+from fakeexplain.evaluation.faithfulness import reading
+from fakeexplain.examiner import Examiner, Settings
+from fakeexplain.localization import Calibration, Expert
+from fakeexplain.reasoning.wording import describe
+from fakeexplain.records import Evidence
+from fakeexplain.region_test import LEVELS, SIZES, contrast, fit_law, law_of, places, share_as_high
+from tests.pictures import encode, photograph
+
+LAW = tuple(0.5 + i for i in range(len(LEVELS)))
+BOX = (100, 80, 180, 160)
+
+
+def calibration(**more: object) -> Calibration:
+    values = {"weights_sha256": "", "temperature": 1.0, "scores": {}, "operation_reliability": {}, "data": ""}
+    return Calibration.model_validate(
+        {**values, "regions": dict.fromkeys(SIZES, LAW), "region_photographs": 300, **more}
+    )
+
+
+def suspicious(height: int, width: int, box: tuple[int, int, int, int], inside: float, rest: float = 0.1) -> np.ndarray:
+    map_ = np.full((height, width), rest, np.float32)
+    map_[box[1] : box[3], box[0] : box[2]] = inside
+    return map_
+
+
+def region(height: int, width: int, box: tuple[int, int, int, int] = BOX) -> np.ndarray:
+    return suspicious(height, width, box, 1.0, 0.0) > 0.5
+
+
+def test_contrast_is_the_rise_in_logits_above_the_rest() -> None:
+    mask = region(300, 400)
+    assert contrast(suspicious(300, 400, BOX, 0.9), mask) == pytest.approx(np.log(9) + np.log(9), abs=1e-4)
+    assert contrast(suspicious(300, 400, BOX, 0.1), mask) == pytest.approx(0.0, abs=1e-6)
+    # a map that is high everywhere says nothing about this place
+    assert contrast(suspicious(300, 400, BOX, 0.9, 0.9), mask) == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(contrast(suspicious(300, 400, BOX, 1.0, 0.0), mask))
+
+
+@pytest.mark.parametrize("box", [(0, 0, 10, 10), (0, 0, 400, 290)], ids=["too small", "too large"])
+def test_regions_that_cannot_be_compared_are_refused(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(MeasurementError, match="wanted at"):
+        contrast(suspicious(300, 400, box, 0.9), region(300, 400, box))
+
+
+def test_a_law_promises_no_more_than_it_holds() -> None:
+    """Photographs like those it was counted on pass each level at most that often, on the average."""
+    rng = np.random.default_rng(0)
+    passed = np.zeros(len(LEVELS))
+    trials = 150
+    for _ in range(trials):
+        scores = [rng.normal(rng.normal(), 0.5, 4) for _ in range(201)]  # places of one photograph resemble each other
+        law, score = fit_law(scores[1:]), float(scores[0][0])
+        passed += [share_as_high(law, score) <= level for level in LEVELS]
+    rates, levels = passed / trials, np.array(LEVELS)
+    assert np.all(rates <= levels + 3 * np.sqrt(levels * (1 - levels) / trials))
+    assert rates[0] > 0.35  # and it is no law that nothing passes
+
+
+def test_levels_that_few_photographs_cannot_tell_are_never_reached() -> None:
+    law = fit_law([[0.0], [1.0], [2.0]])
+    assert law[LEVELS.index(0.2)] is None
+    assert share_as_high(law, 1e9) == pytest.approx(0.3)  # one of four would be 0.25
+    assert share_as_high(law, -1e9) == 1.0
+
+
+def test_places_are_of_their_size_and_repeat() -> None:
+    rgb = photograph("chelsea")
+    found = list(places(rgb, np.random.default_rng(3)))
+    assert {name for name, _ in found} == set(SIZES)
+    assert all(mask.mean() <= SIZES[name] for name, mask in found)
+    again = list(places(rgb, np.random.default_rng(3)))
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(found, again, strict=True))
+
+
+def test_weights_without_a_law_say_how_to_count_one() -> None:
+    with pytest.raises(MeasurementError, match=r"training\.calibrate"):
+        law_of({}, 0.02)
+
+
+class NetworkExaminer(Examiner):
+    """An examiner whose expert saw this map."""
+
+    def __init__(self, inside: float) -> None:
+        super().__init__(Settings(expert=None), threads=1)
+        self.inside = inside
+
+    @property
+    def tests_regions(self) -> bool:
+        return True
+
+    def measure(self, picture, instrument="region_contrast", **region) -> Evidence:  # type: ignore[no-untyped-def, override]
+        if instrument != "expert":
+            return super().measure(picture, instrument, **region)
+        mask = region["region_mask"]
+        expert = Expert(None, calibration(), "test")  # type: ignore[arg-type]
+        return expert.test_region(suspicious(*mask.shape, BOX, self.inside), mask, self.settings.false_alarms)
+
+
+@pytest.mark.parametrize(("inside", "remarkable"), [(0.999999, True), (0.1, False)])
+def test_a_region_without_a_finding_is_tested_by_itself(inside: float, remarkable: bool) -> None:
+    talk = Conversation(NetworkExaminer(inside), encode(photograph("chelsea")[:300, :400], "JPEG", quality=90))
+    verdict = talk.examination.verdict
+    answer = talk.ask("Was this part edited?", region=BOX)
+    assert verdict.label == "no_evidence"
+    item = next(e for e in talk.evidence if e.instrument == "expert")
+    assert [c.evidence_id for c in answer.tool_calls if c.instrument == "expert"] == [item.id]
+    assert item.kind == "measurement"
+    assert f"[{item.id}]" in answer.text
+    assert reading.says_remarkable(answer.text) is remarkable
+    assert reading.says_touched(answer.text) is False  # no finding of the whole picture
+    assert ("2 of 100" in answer.text or "5 of 1,000" in answer.text) is remarkable
+    assert ("could also come from a choice of the region" in answer.text) is remarkable
+    assert talk.examination.verdict == verdict
+    again = talk.ask("And was this part changed?", region=BOX)
+    assert [c.evidence_id for c in again.tool_calls if c.instrument == "expert"] == [item.id]  # measured once
+    assert [e.id for e in talk.evidence].count(item.id) == 1
+
+
+def test_other_questions_about_a_region_test_nothing() -> None:
+    talk = Conversation(NetworkExaminer(0.999999), encode(photograph("chelsea")[:300, :400], "JPEG", quality=90))
+    for question in ("How large is this region?", "Please measure the noise here."):
+        answer = talk.ask(question, region=BOX)
+        assert not any(c.instrument == "expert" for c in answer.tool_calls), question
+
+
+def test_a_model_is_not_shown_what_the_rules_will_tell() -> None:
+    seen = []
+
+    class Notes:
+        name = "notes"
+
+        def write(self, request):  # type: ignore[no-untyped-def]
+            seen.append(request)
+            yield f"No finding touches {request.region_id}, for no evidence was found anywhere in the picture [E1]."
+
+    picture = encode(photograph("chelsea")[:300, :400], "JPEG", quality=90)
+    talk = Conversation(NetworkExaminer(0.999999), picture, writer=Notes())
+    answer = talk.ask("Was this part edited?", region=BOX)
+    assert not any(e.instrument == "expert" for r in seen for e in r.evidence)
+    assert not any(c.instrument == "expert" for r in seen for c in r.calls)
+    assert [s.written_by for s in answer.sentences][:2] == ["model", "rule"]
+    assert reading.says_remarkable(answer.text)
+
+
+def test_an_examiner_without_expert_says_so() -> None:
+    examiner = Examiner(Settings(expert=None), threads=1)
+    assert not examiner.tests_regions
+    with pytest.raises(MeasurementError, match="without the trained network"):
+        examiner.measure(encode(photograph("chelsea")), "expert", box_xyxy=BOX)
+
+
+def test_the_embedded_expert_tests_a_region_the_same_way_every_time() -> None:
+    picture = encode(photograph("chelsea"), "JPEG", quality=90)
+    first = Examiner(threads=1).measure(picture, "expert", box_xyxy=BOX)
+    examiner = Examiner(threads=1)
+    examiner.examine(picture)
+    again = examiner.measure(picture, "expert", box_xyxy=BOX)
+    assert first.value == pytest.approx(again.value)
+    assert first.p_value == again.p_value
+    assert 0 < first.p_value <= 1
+    assert first.log10_nfa is None
+    assert "Tested by itself" in describe(first)
+    assert region_test.size_class(first.region.area_fraction) == first.details["size_class"]
