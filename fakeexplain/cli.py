@@ -243,12 +243,16 @@ def measure(
     box: Annotated[
         str, typer.Option("--box", help="x0,y0,x1,y1 in pixels of the upright picture.", show_default=False)
     ],
-    instrument: Annotated[str, typer.Option("--instrument", help="Who measures.")] = "region_contrast",
+    instrument: Annotated[
+        str, typer.Option("--instrument", help="Who measures; `expert` is the trained network, asked about this place.")
+    ] = "region_contrast",
     json_output: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Measure a region that you choose. It informs; it never changes a verdict.
 
     [bold]fakeexplain measure photo.jpg --box 120,80,260,220 --instrument noise[/]
+
+    [bold]fakeexplain measure photo.jpg --box 120,80,260,220 --instrument expert[/]
     """
     from fakeexplain.examiner import Examiner
     from fakeexplain.reasoning.wording import describe
