@@ -164,8 +164,11 @@ class Expert:
         finally:
             torch.set_num_threads(before)
         scale, offset = (self.calibration.temperature, self.calibration.offset) if self.calibration else (1.0, 0.0)
-        map_ = source.upright(special.expit(raw.mask_logits / np.float32(scale) + np.float32(offset)))
-        confidence = source.upright(special.expit(raw.confidence_logits))
+        # in place: a large picture's maps are large, and nobody else holds them
+        raw.mask_logits[...] /= np.float32(scale)
+        raw.mask_logits[...] += np.float32(offset)
+        map_ = source.upright(special.expit(raw.mask_logits, out=raw.mask_logits))
+        confidence = source.upright(special.expit(raw.confidence_logits, out=raw.confidence_logits))
         mask = without_specks(map_ >= MAP_THRESHOLD)
         share = float(mask.mean())
         score = raw.image_logit if share >= LEAST_AREA else -math.inf
