@@ -155,6 +155,10 @@ TRACES = {
         "The network has learned from altered pictures what alterations look like; it marks a place but gives no "
         "reason that could be recomputed by hand.",
     ),
+    "region_test": TraceWords(
+        "A region tested by itself",
+        "The network is asked about this place alone, so weaker marks count than in a search of the whole picture.",
+    ),
 }
 
 FACTS = {
