@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,8 +17,10 @@ from fakeexplain.imaging.source import SourceImage
 from fakeexplain.localization import LEAST_PIXELS, Calibration, Expert, without_specks
 from fakeexplain.models.weights import load_expert, save_expert, weights_sha256
 from fakeexplain.records import Examination, QualityReport
+from fakeexplain.region_test import SIZES
 from tests.pictures import copy_move, encode, photograph
 from tests.unit.tiny_models import expert
+from training import calibrate
 from training.calibrate import LEVELS, fit_offset, fit_temperature
 
 
@@ -60,6 +65,30 @@ def test_a_band_with_few_photographs_is_judged_by_all():
 def test_a_picture_without_a_marked_place_is_never_an_alarm():
     known = calibration("x", all=(None,) * 150)
     assert known.p_value(-math.inf, "jpeg_high")[0] == 1.0
+
+
+def test_the_law_of_regions_is_added_to_a_calibration_and_changes_nothing_else(folder, tmp_path, monkeypatch):
+    weights, photographs = tmp_path / "weights", tmp_path / "photographs"
+    shutil.copytree(folder, weights)
+    photographs.mkdir()
+    for name in ("astronaut", "chelsea", "coffee"):
+        (photographs / f"{name}.jpg").write_bytes(encode(photograph(name), "JPEG", quality=90))
+    before = Expert.load(weights).calibration
+    with pytest.raises(SettingsError, match="at least 100"):
+        calibrate.recalibrate_regions(weights, photographs, workers=1)
+    monkeypatch.setattr(calibrate, "LEAST_BAND", 3)
+    monkeypatch.setattr(calibrate, "_expert", None)
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(calibrate, "worker_pool", lambda workers: nullcontext(pool))
+        made = calibrate.recalibrate_regions(weights, photographs, workers=1)
+    assert set(made.regions) == set(SIZES)
+    assert made.region_photographs == 3
+    assert made.model_copy(update={"regions": {}, "region_photographs": 0}) == before
+    (weights / "calibration.json").write_text(json.dumps(made.model_dump(mode="json")))
+    examiner = Examiner(Settings(expert=str(weights)), threads=1)
+    measured = examiner.measure(photographs / "coffee.jpg", "expert", box_xyxy=(50, 50, 150, 150))
+    assert examiner.tests_regions
+    assert measured.p_value in (0.3, 0.4, 0.5, 1.0)  # three photographs tell no rarer
 
 
 def test_specks_are_not_regions():
