@@ -86,6 +86,20 @@ def test_from_a_picture_to_a_report(window, tmp_path):
     assert set(np.unique(mask)) == {0, 255}
 
 
+def test_a_region_without_a_finding_is_tested_by_itself(window, tmp_path):
+    page = window.page
+    window.examine(SPLICE)
+    window.drag_box(0.1, 0.1, 0.3, 0.35)
+    page.wait_for_selector(".fx-about")
+    page.get_by_label("Your question").fill("Was this part edited?")
+    page.locator("#fx-ask").click()
+    page.wait_for_selector(".fx-thread .fx-by")
+    assert "Tested by itself" in page.locator(".fx-thread").inner_text()
+    assert "A region tested by itself" in page.locator("#fx-findings").inner_text()
+    assert page.locator(".fx-answer").inner_text() == "Evidence of local alteration"
+    page.screenshot(path=tmp_path / "region.png", full_page=True)
+
+
 def test_the_conversation_and_remarks_are_kept_with_the_case(window, served):
     page = window.page
     window.examine(SPLICE)
