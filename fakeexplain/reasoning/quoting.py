@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fakeexplain.reasoning.wording import instrument_title, number_words, one_in, place_words
-from fakeexplain.records import Evidence, Region, Scalar
+from fakeexplain.reasoning.wording import instrument_title, number_words, one_in, place_words, rate_words
+from fakeexplain.records import REGION_TEST, Evidence, Region, Scalar
 
 FORBIDDEN = re.compile(r"\b(authentic|authenticity|genuine|genuinely|real|really)\b", re.IGNORECASE)
 INSTRUMENT_PHRASES = {
@@ -66,7 +66,9 @@ def instrument_words(name: str) -> str:
 
 
 def rate_of(item: Evidence) -> str:
-    """ "1 of 10,000", "" where the model allows no such sentence."""
+    """ "1 of 10,000", "" where the model allows no such sentence; of a region tested by itself, that of its size."""
+    if item.trace == REGION_TEST:
+        return "" if item.p_value is None or item.p_value >= 1 else rate_words(item.p_value)
     if item.log10_nfa is None or item.log10_nfa > -0.302:
         return ""
     return one_in(max(item.log10_nfa, -300.0))

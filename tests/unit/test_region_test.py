@@ -106,7 +106,7 @@ class NetworkExaminer(Examiner):
         return expert.test_region(suspicious(*mask.shape, BOX, self.inside), mask, self.settings.false_alarms)
 
 
-@pytest.mark.parametrize(("inside", "remarkable"), [(0.999999, True), (0.1, False)])
+@pytest.mark.parametrize(("inside", "remarkable"), [(0.999999, True), (0.45, False), (0.1, False)])
 def test_a_region_without_a_finding_is_tested_by_itself(inside: float, remarkable: bool) -> None:
     talk = Conversation(NetworkExaminer(inside), encode(photograph("chelsea")[:300, :400], "JPEG", quality=90))
     verdict = talk.examination.verdict
@@ -116,6 +116,8 @@ def test_a_region_without_a_finding_is_tested_by_itself(inside: float, remarkabl
     assert [c.evidence_id for c in answer.tool_calls if c.instrument == "expert"] == [item.id]
     assert item.kind == "measurement"
     assert f"[{item.id}]" in answer.text
+    known = reading.known_from(talk.examination, talk.evidence, talk.regions)
+    assert reading.invented(reading.sentences_of(answer.text), known, talk.examination) == []
     assert reading.says_remarkable(answer.text) is remarkable
     assert reading.says_touched(answer.text) is False  # no finding of the whole picture
     assert ("2 of 100" in answer.text or "5 of 1,000" in answer.text) is remarkable
