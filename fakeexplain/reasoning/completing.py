@@ -25,6 +25,7 @@ _STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|re
 _DECLINES = (
     r"\bno answer\b|\bcannot help\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
 )
+_UNTOUCHED = r"\bno (?:\w+ ){0,2}finding|\bnot touched by (?:a|any) finding|\bfree of findings\b"
 MOST = 4  # sentences that complete an answer
 
 
@@ -132,7 +133,7 @@ def _touch_told(answers: PlainAnswers, region: Region, text: str) -> bool:
     touched = touching(region, answers.findings)
     if not touched:
         quiet = answers.verdict.label != "manipulated" and _states(answers, text)
-        return quiet or _says(r"\bno (?:\w+ ){0,2}finding", text)
+        return quiet or _says(_UNTOUCHED, text)
     return any(re.search(rf"\b{found.id}\b", text) or f"[{item.id}]" in text for item, found, _ in touched)
 
 

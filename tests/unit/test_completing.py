@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from data_tools.instructions.grammar import forms
+from data_tools.instructions.phrases import REGION_FREE
 from fakeexplain.conversation import Conversation
 from fakeexplain.examiner import Examiner, Settings
+from fakeexplain.reasoning.quoting import place_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer
 from tests.pictures import copy_move, encode, photograph
@@ -74,6 +78,18 @@ def test_the_size_of_a_region_is_told_where_it_was_asked_for(examiner: Examiner)
     assert [s.written_by for s in found.sentences] == ["model", "rule"]
     assert "of the image" in found.sentences[1].text
     assert not [s for s in answer(examiner, FORGED, "What is in R1?", true).sentences if s.written_by == "rule"]
+
+
+@pytest.mark.parametrize("form", sorted(f for template in REGION_FREE["manipulated"] for f in forms(template)))
+def test_that_no_finding_touches_a_region_is_told_once(examiner: Examiner, form: str) -> None:
+    """After "R3 is not touched by a finding" came "No finding touches R3"."""
+    first = Conversation(examiner, FORGED)
+    region = first.add_region(box_xyxy=(470, 470, 510, 510))
+    place = place_of(first.examination.evidence[0].region)
+    said = form.replace("<region>", region.id).replace("<place>", place).replace("<cites>", "[E1]")
+    found = answer(examiner, FORGED, "Was this part edited?", said, region=(470, 470, 510, 510))
+    assert said in found.text
+    assert len(re.findall(r"[Nn]o finding|not touched|free of", found.text)) == 1, found.text
 
 
 def test_a_probability_comes_with_its_promise(examiner: Examiner) -> None:
