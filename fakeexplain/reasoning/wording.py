@@ -166,7 +166,8 @@ def stands_out(item: Evidence) -> bool:
 def _region_tested(item: Evidence) -> str:
     share = 1.0 if item.p_value is None else item.p_value
     key = "region_stands_out" if stands_out(item) else "region_ordinary" if share < 1 else "region_common"
-    region = item.region.id if item.region is not None and item.region.id else place_words(item.region)
+    name = item.region.id if item.region is not None else ""
+    region = name or f"the region {place_words(item.region)}"
     return TEXT[key].format(region=region, rate=rate_words(share))
 
 
