@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(ROOT))  # for the browser window of the tests, and their pictures
 
-from fakeexplain.examiner import Examiner, Settings, examination_map
+from fakeexplain.examiner import Examiner, examination_map
 from fakeexplain.report.render import render_html
 from tests.browser.conftest import CHROMIUM, Window
 from tests.pictures import encode, photograph
@@ -102,7 +102,7 @@ def batch(browser: Browser, address: str, out: Path, folder: Path) -> None:
 
 
 def report(browser: Browser, out: Path, folder: Path) -> None:
-    examiner = Examiner(Settings())
+    examiner = Examiner()
     source = examiner.load(SPLICE.read_bytes(), name=SPLICE.name)
     examination = examiner.examine(source)
     page_of_it = render_html(examination, source, examination_map(examination))

@@ -75,6 +75,10 @@ def _sentences(writer: Writer, request: WriteRequest) -> Generator[str, None, No
             close()
 
 
+def _by_rule(writer: Writer) -> bool:
+    return isinstance(writer, (PlainWriter, _Telling))
+
+
 class Turn:
     """One question on its way to an answer."""
 
@@ -91,7 +95,7 @@ class Turn:
         self.fresh: list[Evidence] = []
         self.pointed: list[Region] = []
         self.struck = self.again = 0
-        self.tested: str | None = None  # the expert's test of the region asked about, which the rules tell
+        self.test: ToolCall | None = None  # the expert's, of the region asked about; the rules tell what it brought
         self.told_before = 0  # sentences shown before the last call, which the writer's prompt begins anew after
         self.first_seconds: float | None = None
 
@@ -121,9 +125,8 @@ class Turn:
         if command is not None:
             yield self._call(*command, self.question)
         elif (region := self._to_test()) is not None:
-            call = self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
-            self.tested = call.evidence_id
-            yield call
+            self.test = self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
+            yield self.test
         yield from self._rounds(_Telling(command) if command else talk.writer)
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
@@ -216,8 +219,7 @@ class Turn:
                 return
 
     def _listen(self, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
-        rules = isinstance(writer, (PlainWriter, _Telling))
-        with closing(_sentences(writer, self._request(rules=rules))) as proposed:
+        with closing(_sentences(writer, self._request(rules=_by_rule(writer)))) as proposed:
             for sentence in proposed:
                 called = yield from self._take(sentence, writer, replacing)
                 if called or len(self.sentences) >= MAX_SENTENCES:
@@ -236,7 +238,7 @@ class Turn:
                 return False
             yield self._call(*command, sentence.strip())
             return True
-        ruled = isinstance(writer, (PlainWriter, _Telling))
+        ruled = _by_rule(writer)
         found = self._check(sentence, writer)
         if found.finding != "unsupported":
             by: Literal["model", "rule"] = "rule" if ruled else "model"
@@ -343,17 +345,17 @@ class Turn:
     def _request(self, feedback: str = "", *, more: bool = False, rules: bool = False) -> WriteRequest:
         """What a writer is given; the rules are told of the expert's test of the region as well."""
         talk = self.talk
-        hidden = None if rules else self.tested
+        hidden = None if rules else self.test
         return WriteRequest(
             source=talk.source,
             examination=talk.examination,
-            evidence=tuple(e for e in talk.evidence if hidden is None or e.id != hidden),
+            evidence=tuple(e for e in talk.evidence if hidden is None or e.id != hidden.evidence_id),
             regions=MappingProxyType(dict(talk._regions)),
             history=tuple((a.question, a.text) for a in talk._turns),
             question=self.meant,
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
-            calls=tuple(c for c in self.calls if rules or c.instrument != EXPERT or c.evidence_id != hidden),
+            calls=tuple(c for c in self.calls if c is not hidden),
             failed=tuple(talk._failed),
             more=more,
             sights=talk.sights,

@@ -20,11 +20,9 @@ LAW = tuple(0.5 + i for i in range(len(LEVELS)))
 BOX = (100, 80, 180, 160)
 
 
-def calibration(**more: object) -> Calibration:
+def calibration() -> Calibration:
     values = {"weights_sha256": "", "temperature": 1.0, "scores": {}, "operation_reliability": {}, "data": ""}
-    return Calibration.model_validate(
-        {**values, "regions": dict.fromkeys(SIZES, LAW), "region_photographs": 300, **more}
-    )
+    return Calibration.model_validate({**values, "regions": dict.fromkeys(SIZES, LAW), "region_photographs": 300})
 
 
 def suspicious(height: int, width: int, box: tuple[int, int, int, int], inside: float, rest: float = 0.1) -> np.ndarray:
