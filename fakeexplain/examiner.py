@@ -286,8 +286,6 @@ class Examiner:
         map_ = None if examination is None else expert_map(examination)
         if map_ is None:
             map_ = self._localized(source).map
-        if region_mask.shape != map_.shape:
-            raise MeasurementError(f"the region is {region_mask.shape}, the picture {map_.shape} (height, width)")
         return self.expert.test_region(map_, region_mask, self.settings.false_alarms)
 
 

@@ -237,6 +237,7 @@ class Expert:
         size, law = region_test.law_of(laws, float(region_mask.mean()))
         score = region_test.contrast(map_, region_mask)
         share = region_test.share_as_high(law, score)
+        stands_out = share <= false_alarms
         assert self.calibration is not None
         return Evidence(
             instrument=EXPERT,
@@ -247,8 +248,8 @@ class Expert:
             value=round(score, 3),
             region=region_of_mask(region_mask),
             p_value=share,
-            strength="weak" if share <= false_alarms else "none",
-            limits=REGION_LIMITS + LIMITS,
+            strength="weak" if stands_out else "none",
+            limits=REGION_LIMITS + LIMITS if stands_out else (),
             details={
                 "size_class": size,
                 "calibration_photographs": self.calibration.region_photographs,

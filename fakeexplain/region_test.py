@@ -20,6 +20,7 @@ import numpy as np
 from scipy import special
 
 from fakeexplain.errors import MeasurementError
+from fakeexplain.imaging.regions import checked_region
 
 Law: TypeAlias = tuple[float | None, ...]
 LEVELS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.04, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005)
@@ -56,10 +57,10 @@ def contrast(map_: np.ndarray, region_mask: np.ndarray) -> float:
         map_: float32 HxW in [0, 1], the expert's. region_mask: bool HxW, neither empty nor all of it.
 
     Raises:
-        MeasurementError: the region is too small or too large.
+        MeasurementError: the region has another frame, or is too small or too large.
     """
-    if region_mask.sum() < LEAST_PIXELS:
-        raise MeasurementError(f"the region has {int(region_mask.sum())} pixels; wanted at least {LEAST_PIXELS}")
+    height, width = map_.shape
+    checked_region(region_mask, height, width, LEAST_PIXELS, "expert")
     size_class(float(region_mask.mean()))
     inside, rest = _logits(map_[region_mask]), _logits(map_[~region_mask])
     top = inside[inside >= np.quantile(inside, _TOP)].mean(dtype=np.float64)

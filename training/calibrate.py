@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ from training.data import OPERATION_OF
 PIXELS_PER_PICTURE = 2000
 LEVELS = np.arange(-8.0, 4.01, 0.125)  # of mask logits, tried as thresholds
 LEAST_FORGED = 0.005  # of the picture: F1 of smaller regions is chance
+Level: TypeAlias = tuple[float, float]  # temperature and offset; without them no map is known to mark anything
+Places: TypeAlias = dict[str, list[float]]  # per class of size, how far the map rises in places of one photograph
 _expert: Expert | None = None
 
 
@@ -112,53 +114,48 @@ def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def photograph_scores(
-    arguments: tuple[Path, tuple[float, float], Path, tuple[str, ...]],
-) -> list[tuple[str, float, bool]]:
-    """(band, image score, whether it is a copy) of one photograph, as it is or as copies for the bands asked for.
+def photograph(arguments: tuple[Path, Level, Path]) -> tuple[str, float, Places]:
+    """Band and image score of one photograph as it is, and how far its map rises in some places; see `region_test`."""
+    weights, level, path = arguments
+    source = SourceImage.from_path(path)
+    found = _leveled(weights, level).localize(source, threads=1)
+    places: Places = defaultdict(list)
+    for size, region in region_test.places(source.rgb, np.random.default_rng(int(source.sha256[:12], 16))):
+        places[size].append(region_test.contrast(found.map, region))
+    return assess(source).band, found.score, dict(places)
 
-    Args:
-        arguments: weights; temperature and offset, for a picture without a mark has no score; the file; bands.
-    """
-    weights, (temperature, offset), path, wanted = arguments
-    expert = _leveled(weights, temperature, offset)
+
+def copies(arguments: tuple[Path, Level, Path, tuple[str, ...]]) -> list[tuple[str, float]]:
+    """(band, image score) of copies of one photograph, for those of the bands asked for that a copy really falls in."""
+    weights, level, path, wanted = arguments
+    expert = _leveled(weights, level)
     source = SourceImage.from_path(path)
     found = []
-    if not wanted:
-        quality = assess(source)
-        return [(quality.band, expert.localize(source, threads=1).score, False)]
     for band, make in _copies(source).items():
         if band in wanted:
             copy = SourceImage.from_bytes(make(), name=path.name)
             if assess(copy).band == band:
-                found.append((band, expert.localize(copy, threads=1).score, True))
+                found.append((band, expert.localize(copy, threads=1).score))
     return found
 
 
-def photograph_regions(arguments: tuple[Path, tuple[float, float], Path]) -> dict[str, list[float]]:
-    """How far the map rises in some places of one photograph, per class of size; see `region_test`."""
-    weights, (temperature, offset), path = arguments
-    source = SourceImage.from_path(path)
-    map_ = _leveled(weights, temperature, offset).localize(source, threads=1).map
-    found: dict[str, list[float]] = defaultdict(list)
-    rng = np.random.default_rng(int(source.sha256[:12], 16))
-    for size, region in region_test.places(source.rgb, rng):
-        found[size].append(region_test.contrast(map_, region))
-    return dict(found)
-
-
-def fit_regions(pool: Executor, weights: Path, level: tuple[float, float], files: Sequence[Path]) -> dict[str, Law]:
-    """The law of regions per class of size; a class that too few photographs have a place for is left out."""
+def _looked_at(pool: Executor, weights: Path, level: Level, files: Sequence[Path]) -> list[tuple[str, float, Places]]:
     jobs = [(weights, level, f) for f in files]
-    found: dict[str, list[list[float]]] = defaultdict(list)
-    for scores in _shown(pool.map(photograph_regions, jobs), len(files), "regions of photographs"):
-        for size, values in scores.items():
-            found[size].append(values)
-    return {size: region_test.fit_law(scores) for size, scores in found.items() if len(scores) >= LEAST_BAND}
+    return list(_shown(pool.map(photograph, jobs), len(files), "photographs"))
 
 
-def _leveled(weights: Path, temperature: float, offset: float) -> Expert:
+def laws_of_regions(photographs: Iterable[Places]) -> dict[str, Law]:
+    """The law of regions per class of size; a class that too few photographs have a place for is left out."""
+    scores: dict[str, list[list[float]]] = defaultdict(list)
+    for places in photographs:
+        for size, values in places.items():
+            scores[size].append(values)
+    return {size: region_test.fit_law(found) for size, found in scores.items() if len(found) >= LEAST_BAND}
+
+
+def _leveled(weights: Path, level: Level) -> Expert:
     """The expert with its map calibrated and nothing else yet."""
+    temperature, offset = level
     expert = _start(weights)
     expert.calibration = Calibration(
         weights_sha256="", temperature=temperature, offset=offset, scores={}, operation_reliability={}, data=""
@@ -172,7 +169,8 @@ def recalibrate_regions(weights: Path, calibration: Path, *, workers: int) -> Ca
     assert known is not None
     files = _photographs(calibration)
     with worker_pool(workers) as pool:
-        laws = fit_regions(pool, weights, (known.temperature, known.offset), files)
+        found = _looked_at(pool, weights, (known.temperature, known.offset), files)
+    laws = laws_of_regions(places for _, _, places in found)
     return known.model_copy(update={"regions": laws, "region_photographs": len(files)})
 
 
@@ -200,17 +198,15 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         )
         level = (temperature, offset)
         scores: dict[str, list[float]] = defaultdict(list)
-        first = [(weights, level, f, ()) for f in files]
-        for found in _shown(pool.map(photograph_scores, first), len(files), "photographs"):
-            for band, score, _ in found:
-                scores[band].append(score)
-                scores["all"].append(score)
+        photographs = _looked_at(pool, weights, level, files)
+        for band, score, _ in photographs:
+            scores[band].append(score)
+            scores["all"].append(score)
         few = tuple(b for b in ("not_jpeg", "jpeg_low", "small") if len(scores[b]) < LEAST_BAND)
         jobs_of_copies = [(weights, level, f, few) for f in files]
-        for found in _shown(pool.map(photograph_scores, jobs_of_copies), len(files), "copies for rare bands"):
-            for band, score, _ in found:
+        for found in _shown(pool.map(copies, jobs_of_copies), len(files), "copies for rare bands"):
+            for band, score in found:
                 scores[band].append(score)
-        regions = fit_regions(pool, weights, level, files)
     hits = [s for s in samples if s["hit"]]
     reliability = {}
     for name in OPERATIONS:
@@ -223,7 +219,7 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         offset=offset,
         scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
         operation_reliability=reliability,
-        regions=regions,
+        regions=laws_of_regions(places for _, _, places in photographs),
         region_photographs=len(files),
         data=(
             f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "

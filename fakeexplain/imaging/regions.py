@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fakeexplain.errors import MeasurementError
 from fakeexplain.records import Region, RunLengths
 
 _ROWS = ("upper", "middle", "lower")
@@ -53,6 +54,24 @@ def mask_of_box(box_xyxy: tuple[float, float, float, float], height: int, width:
     x0, y0, x1, y1 = (round(v) for v in box_xyxy)
     mask = np.zeros((height, width), dtype=bool)
     mask[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
+    return mask
+
+
+def checked_region(region_mask: np.ndarray, height: int, width: int, min_pixels: int, who: str) -> np.ndarray:
+    """A region that somebody chose as bool HxW, after checking frame and size; `who` wants to measure it.
+
+    Raises:
+        MeasurementError: another frame than the upright picture's, or fewer than `min_pixels`.
+    """
+    mask = np.asarray(region_mask, dtype=bool)
+    if mask.shape != (height, width):
+        raise MeasurementError(
+            f"{who}: region is {mask.shape[1]}x{mask.shape[0]}, picture is {width}x{height}; "
+            "give the region in the frame of the upright picture"
+        )
+    count = int(mask.sum())
+    if count < min_pixels:
+        raise MeasurementError(f"{who}: region has {count} pixels, at least {min_pixels} are needed; widen it")
     return mask
 
 

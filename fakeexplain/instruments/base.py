@@ -60,18 +60,3 @@ class Instrument(ABC):
             reason=reason,
             details=details,
         )
-
-    def _check_region(self, source: SourceImage, region_mask: np.ndarray, min_pixels: int) -> np.ndarray:
-        """The mask as bool, after checking frame and size."""
-        mask = np.asarray(region_mask, dtype=bool)
-        if mask.shape != (source.height, source.width):
-            raise MeasurementError(
-                f"{self.name}: region is {mask.shape[1]}x{mask.shape[0]}, picture is {source.width}x{source.height}; "
-                "give the region in the frame of the upright picture"
-            )
-        count = int(mask.sum())
-        if count < min_pixels:
-            raise MeasurementError(
-                f"{self.name}: region has {count} pixels, at least {min_pixels} are needed; widen it"
-            )
-        return mask

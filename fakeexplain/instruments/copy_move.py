@@ -25,7 +25,7 @@ import numpy as np
 from scipy import special
 
 from fakeexplain.errors import MeasurementError
-from fakeexplain.imaging.regions import box_of_mask, region_of_mask
+from fakeexplain.imaging.regions import box_of_mask, checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.instruments._copy_move_compare import (
     Comparison,
@@ -174,7 +174,7 @@ class CopyMove(Instrument):
         Raises:
             MeasurementError: under 256 pixels, wrong frame, flat, or so large that nothing is left to search.
         """
-        mask = self._check_region(source, region_mask, 256)
+        mask = checked_region(region_mask, source.height, source.width, 256, self.name)
         x0, y0, x1, y1 = box_of_mask(mask)
         if 2 * (x1 - x0) > source.width and 2 * (y1 - y0) > source.height:
             raise MeasurementError(f"{self.name}: the region leaves no place of its size to compare with; narrow it")

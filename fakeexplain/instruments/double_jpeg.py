@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.jpeg import ZIGZAG, block_dct
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage, orient
 from fakeexplain.instruments._dq_histogram import (
     FREQUENCIES,
@@ -329,7 +329,7 @@ class DoubleJpeg(Instrument):
         Raises:
             MeasurementError: wrong frame, region too small, or no trace of an earlier save to compare with.
         """
-        mask = self._check_region(source, region_mask, 16 * 64)
+        mask = checked_region(region_mask, source.height, source.width, 16 * 64, self.name)
         data = _coefficients(source)
         periods = find_periods(data) if data is not None and data.usable_mask.sum() >= MIN_BLOCKS else []
         if data is None or not periods:

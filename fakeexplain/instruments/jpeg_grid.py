@@ -21,7 +21,7 @@ import numpy as np
 from scipy import ndimage
 
 from fakeexplain.errors import MeasurementError
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage, orient
 from fakeexplain.instruments._grid_votes import (
     LOG10_TRACES,
@@ -272,7 +272,7 @@ class JpegGrid(Instrument):
         Raises:
             MeasurementError: wrong frame, fewer than 1024 pixels, too few votes inside, or no main grid.
         """
-        mask = self._check_region(source, region_mask, 1024)
+        mask = checked_region(region_mask, source.height, source.width, 1024, self.name)
         if min(source.height, source.width) < _MIN_SIDE:
             raise MeasurementError(f"{self.name}: the picture is smaller than {_MIN_SIDE} pixels; nothing to measure")
         reading = _read(source)

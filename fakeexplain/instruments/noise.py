@@ -21,7 +21,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from fakeexplain.errors import MeasurementError
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.instruments._noise_blocks import (
     Blocks,
@@ -182,7 +182,7 @@ class NoiseLevel(Instrument):
 
     def measure(self, source: SourceImage, region_mask: np.ndarray) -> Evidence:
         """Noise sigma in the region's even blocks and in the rest's at equal brightness."""
-        mask = self._check_region(source, region_mask, 16 * 64)
+        mask = checked_region(region_mask, source.height, source.width, 16 * 64, self.name)
         blocks = self._read(source)
         if isinstance(blocks, str):
             raise MeasurementError(f"{self.name}: {blocks}")

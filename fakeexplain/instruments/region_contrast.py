@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from fakeexplain.errors import MeasurementError
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage, orient
 from fakeexplain.instruments.base import Instrument
 from fakeexplain.records import Evidence
@@ -252,7 +252,7 @@ class RegionContrast(Instrument):
         Raises:
             MeasurementError: wrong frame, or a region of fewer than 8 full blocks.
         """
-        mask = self._check_region(source, region_mask, MIN_PIXELS)
+        mask = checked_region(region_mask, source.height, source.width, MIN_PIXELS, self.name)
         details: dict[str, Any] = dict(contrast_table(source, mask))
         places = details.pop("places")
         found = int(places["same_size_regions"])

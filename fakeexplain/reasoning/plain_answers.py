@@ -250,7 +250,7 @@ class PlainAnswers:
         if item.region is not None:
             text = f"{item.region.id}: {text}" if item.region.id not in text else text
         said = [text, TEXT["chosen"]]
-        if item.limits and (item.trace != REGION_TEST or stands_out(item)):
+        if item.limits:
             causes = "; or ".join(quote(c) for c in item.limits)
             said.append(end_with(f"A difference could also come from {causes}", [item]))
         return said

@@ -74,8 +74,7 @@ def describe(item: Evidence) -> str:
         sentences = [describe_bare(item)]
         if item.kind == "measurement":
             sentences += [_upper_first(_clean(item.reason)).rstrip(".") + "."] if item.reason else []
-            told = bool(item.limits) and (item.trace != REGION_TEST or stands_out(item))
-            sentences += [TEXT["difference"].format(causes=_listed(item.limits))] if told else []
+            sentences += [TEXT["difference"].format(causes=_listed(item.limits))] if item.limits else []
     return " ".join(_cited(s, (item,)) for s in sentences)
 
 

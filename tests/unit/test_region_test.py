@@ -44,10 +44,18 @@ def test_contrast_is_the_rise_in_logits_above_the_rest() -> None:
     assert np.isfinite(contrast(suspicious(300, 400, BOX, 1.0, 0.0), mask))
 
 
-@pytest.mark.parametrize("box", [(0, 0, 10, 10), (0, 0, 400, 290)], ids=["too small", "too large"])
-def test_regions_that_cannot_be_compared_are_refused(box: tuple[int, int, int, int]) -> None:
-    with pytest.raises(MeasurementError, match="wanted at"):
-        contrast(suspicious(300, 400, box, 0.9), region(300, 400, box))
+@pytest.mark.parametrize(
+    ("box", "height", "said"),
+    [
+        ((0, 0, 10, 10), 300, "100 pixels, at least 512"),
+        ((0, 0, 400, 290), 300, "wanted at most 60 %"),
+        (BOX, 301, "frame of the upright picture"),
+    ],
+    ids=["too small", "too large", "another frame"],
+)
+def test_regions_that_cannot_be_compared_are_refused(box: tuple[int, int, int, int], height: int, said: str) -> None:
+    with pytest.raises(MeasurementError, match=said):
+        contrast(suspicious(300, 400, box, 0.9), region(height, 400, box))
 
 
 def test_a_law_promises_no_more_than_it_holds() -> None:
