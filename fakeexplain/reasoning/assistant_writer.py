@@ -5,9 +5,9 @@ A thin adapter over `models.ForgeryAssistant`. Left out: the model, and any chec
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -18,8 +18,9 @@ import numpy as np
 
 from fakeexplain.errors import SettingsError, WriterError
 from fakeexplain.imaging.regions import decode_mask
-from fakeexplain.imaging.source import SourceImage, printable
+from fakeexplain.imaging.source import SourceImage
 from fakeexplain.reasoning.prompting import REGION_MARK, assistant_messages, references_of
+from fakeexplain.reasoning.streaming import streamed
 from fakeexplain.reasoning.writers import WriteRequest
 
 MAX_NEW_TOKENS = 260
@@ -79,8 +80,7 @@ class AssistantWriter:
             raise WriterError(f"{self.name}: {error}; install again, or use --wording plain") from None
 
     def write(self, request: WriteRequest) -> Iterator[str]:
-        import torch
-        from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+        from transformers import LogitsProcessorList
 
         from fakeexplain.models.assistant_tokenizer import END
         from fakeexplain.reasoning.grounded_decoding import only_known
@@ -93,46 +93,25 @@ class AssistantWriter:
         references = references_of(asked)
         if (again or request.more) and request.said:
             inputs = self._going_on(inputs, references.put(request.said, answers=True))
-        stopped = threading.Event()
-
-        class Stop(StoppingCriteria):
-            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-                return torch.full((input_ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=input_ids.device)
-
         # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
         tokenizer = self._processor.tokenizer
-        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=False, timeout=600.0)
         known = only_known(tokenizer, inputs["input_ids"].shape[1], asked, references)
         hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
-        failure: list[BaseException] = []
-
-        def generate() -> None:
-            try:
-                with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(len(request.feedback))
-                    self._model.generate(
-                        **inputs,
-                        max_new_tokens=self._max_new_tokens,
-                        do_sample=again,
-                        temperature=0.5 if again else None,
-                        begin_suppress_tokens=[tokenizer.convert_tokens_to_ids(END)] if request.more else None,
-                        logits_processor=LogitsProcessorList([known]),
-                        streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([Stop()]),
-                    )
-            except Exception as error:  # told in the thread that listens
-                failure.append(error)
-                streamer.end()
-
-        worker = threading.Thread(target=generate, daemon=True)
-        worker.start()
-        try:
-            yield from references.filled(_without(streamer, hidden))
-        finally:
-            stopped.set()
-            worker.join()
-        if failure:
-            raise WriterError(f"{self.name}: failed ({printable(str(failure[0]), 200)})")
+        words = streamed(
+            self.name,
+            self._model,
+            tokenizer,
+            keep_special=True,
+            seed=len(request.feedback),
+            max_new_tokens=self._max_new_tokens,
+            do_sample=again,
+            temperature=0.5 if again else None,
+            begin_suppress_tokens=[tokenizer.convert_tokens_to_ids(END)] if request.more else None,
+            logits_processor=LogitsProcessorList([known]),
+            **inputs,
+        )
+        with contextlib.closing(words):
+            yield from references.filled(_without(words, hidden))
 
     def segment(self, request: WriteRequest, answer: str) -> np.ndarray | None:
         """bool HxW of the last `<SEG>` in the answer so far; None where the model gives no region."""

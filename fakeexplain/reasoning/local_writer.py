@@ -6,7 +6,6 @@ otherwise. Text only, as for a server. Left out: our own multimodal model (`assi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from fakeexplain.errors import WriterError
 from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.prompting import text_messages
+from fakeexplain.reasoning.streaming import streamed
 from fakeexplain.reasoning.writers import WriteRequest
 
 MAX_NEW_TOKENS = 400
@@ -49,8 +49,7 @@ class LocalWriter:
         self.name = f"llm {Path(where).name if Path(where).exists() else where}"
 
     def write(self, request: WriteRequest) -> Iterator[str]:
-        import torch
-        from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+        from transformers import LogitsProcessorList
 
         from fakeexplain.reasoning.grounded_decoding import only_known
 
@@ -63,41 +62,17 @@ class LocalWriter:
                 f"{self.name}: the question takes {length} tokens, the model {context}; start anew or ask less"
             )
         known = only_known(self._tokenizer, length, request)
-        stopped = threading.Event()
-
-        class Stop(StoppingCriteria):
-            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-                return torch.full((input_ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=input_ids.device)
-
-        streamer = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=600.0)
-        failure: list[BaseException] = []
         pad = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else self._tokenizer.eos_token_id
-
-        def generate() -> None:
-            try:
-                with torch.inference_mode():
-                    self._model.generate(
-                        **inputs.to(self._model.device),
-                        max_new_tokens=room,
-                        do_sample=False,
-                        pad_token_id=pad,
-                        logits_processor=LogitsProcessorList([known]),
-                        streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([Stop()]),
-                    )
-            except Exception as error:  # told in the thread that listens
-                failure.append(error)
-                streamer.end()
-
-        worker = threading.Thread(target=generate, daemon=True)
-        worker.start()
-        try:
-            yield from streamer
-        finally:  # whoever stops listening stops the model
-            stopped.set()
-            worker.join()
-        if failure:
-            raise WriterError(f"{self.name}: failed ({printable(str(failure[0]), 200)})")
+        yield from streamed(
+            self.name,
+            self._model,
+            self._tokenizer,
+            max_new_tokens=room,
+            do_sample=False,
+            pad_token_id=pad,
+            logits_processor=LogitsProcessorList([known]),
+            **inputs.to(self._model.device),
+        )
 
     def prompt(self, request: WriteRequest) -> str:
         """The prompt in the model's own chat form, or as plain text where it has none."""
