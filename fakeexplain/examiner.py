@@ -270,7 +270,9 @@ class Examiner:
             region_mask = mask_of_box(box_xyxy, source.height, source.width)
         assert region_mask is not None
         if instrument == EXPERT:
-            return self._test_region(source, region_mask)
+            if self.expert is None:
+                raise MeasurementError(f"{EXPERT}: this examination does without the trained network")
+            return self.expert.test_region(source, region_mask, self.settings.false_alarms, threads=self._threads)
         measured = known[instrument].measure(source, region_mask)
         return measured if measured.region else measured.model_copy(update={"region": region_of_mask(region_mask)})
 
@@ -278,15 +280,6 @@ class Examiner:
     def tests_regions(self) -> bool:
         """Whether the expert can be asked about one region, see `region_test`."""
         return self.expert is not None and self.expert.calibration is not None and bool(self.expert.calibration.regions)
-
-    def _test_region(self, source: SourceImage, region_mask: np.ndarray) -> Evidence:
-        if self.expert is None:
-            raise MeasurementError(f"{EXPERT}: this examination does without the trained network")
-        examination = self._kept.get((source.sha256, source.name))
-        map_ = None if examination is None else expert_map(examination)
-        if map_ is None:
-            map_ = self._localized(source).map
-        return self.expert.test_region(map_, region_mask, self.settings.false_alarms)
 
 
 def _load_expert(setting: str | None) -> Expert | None:

@@ -15,6 +15,7 @@ Deliberately left out: the verdict, which weighs this witness against the instru
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -27,11 +28,11 @@ from scipy import ndimage, special
 
 from fakeexplain import region_test
 from fakeexplain.errors import SettingsError
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import checked_region, region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.configuration import OPERATIONS
 from fakeexplain.models.forgery_expert import ForgeryLocalizationExpert
-from fakeexplain.models.processing import run_expert, stored_rgb, table_of
+from fakeexplain.models.processing import as_stored, run_expert, stored_rgb, table_of
 from fakeexplain.models.weights import load_expert, weights_sha256
 from fakeexplain.records import REGION_TEST, Evidence, QualityReport
 from fakeexplain.region_test import Law
@@ -106,6 +107,7 @@ class Localization:
         score: image score, -inf when the mask is smaller than `LEAST_AREA`; only its rank means something.
         image_logit: the image head's raw output.
         operation_probability: per name of `OPERATIONS`, adding up to 1; a hint.
+        region_scores: of the regions that were asked about, see `region_test`; only their rank means something.
     """
 
     map: np.ndarray
@@ -114,6 +116,7 @@ class Localization:
     score: float
     image_logit: float
     operation_probability: dict[str, float]
+    region_scores: tuple[float, ...] = ()
 
 
 class Expert:
@@ -155,12 +158,20 @@ class Expert:
                 )
         return cls(model, calibration, digest[:12])
 
-    def localize(self, source: SourceImage, *, threads: int | None = None) -> Localization:
-        """Runs the network on a picture of any size; never resizes it. `threads`: torch's, as they are when None."""
+    def localize(
+        self, source: SourceImage, *, threads: int | None = None, regions: Sequence[np.ndarray] = ()
+    ) -> Localization:
+        """Runs the network on a picture of any size; never resizes it.
+
+        Args:
+            threads: torch's, as they are when None.
+            regions: bool HxW each, upright, to be scored; neither empty nor all of the picture.
+        """
         before = torch.get_num_threads()
         torch.set_num_threads(threads or before)
         try:
-            raw = run_expert(self.model, stored_rgb(source), table_of(source))
+            asked = [as_stored(source, r) for r in regions]
+            raw = run_expert(self.model, stored_rgb(source), table_of(source), regions=asked)
         finally:
             torch.set_num_threads(before)
         scale, offset = (self.calibration.temperature, self.calibration.offset) if self.calibration else (1.0, 0.0)
@@ -174,7 +185,8 @@ class Expert:
         score = raw.image_logit if share >= LEAST_AREA else -math.inf
         chances = special.softmax(raw.operation_logits)
         operations = {name: round(float(p), 4) for name, p in zip(OPERATIONS, chances, strict=True)}
-        return Localization(map_, confidence, mask, score, raw.image_logit, operations)
+        scores = raw.region_logits.tolist() or [region_test.contrast(map_, r) for r in regions]
+        return Localization(map_, confidence, mask, score, raw.image_logit, operations, tuple(scores))
 
     def evidence(self, found: Localization, quality: QualityReport) -> Evidence:
         """The localization as a record that the verdict can weigh.
@@ -223,19 +235,25 @@ class Expert:
             score_map=found.map,
         )
 
-    def test_region(self, map_: np.ndarray, region_mask: np.ndarray, false_alarms: float) -> Evidence:
+    def test_region(
+        self, source: SourceImage, region_mask: np.ndarray, false_alarms: float, *, threads: int | None = None
+    ) -> Evidence:
         """One region that somebody named, against regions of its size on authentic photographs; see `region_test`.
 
         Args:
-            map_: float32 HxW, the calibrated map of the picture. region_mask: bool HxW.
+            region_mask: bool HxW, upright.
             false_alarms: share of such regions that may be called remarkable, in (0, 1).
+            threads: as for `localize`.
 
         Raises:
-            MeasurementError: too small or too large a region, or no law was counted for these weights.
+            MeasurementError: a region of another frame, too small or too large, or no law was counted for these
+                weights.
         """
+        mask = checked_region(region_mask, source.height, source.width, region_test.LEAST_PIXELS, self.name)
         laws = self.calibration.regions if self.calibration is not None else {}
-        size, law = region_test.law_of(laws, float(region_mask.mean()))
-        score = region_test.contrast(map_, region_mask)
+        size, law = region_test.law_of(laws, float(mask.mean()))
+        found = self.localize(source, threads=threads, regions=[mask])
+        (score,) = found.region_scores
         share = region_test.share_as_high(law, score)
         stands_out = share <= false_alarms
         assert self.calibration is not None
@@ -244,9 +262,9 @@ class Expert:
             instrument_version=self.version,
             kind="measurement",
             trace=REGION_TEST,
-            quantity="how far the network's map rises in this region above the rest of the picture, in logits",
+            quantity="how far this region stands apart from the rest of the picture to the network, in logits",
             value=round(score, 3),
-            region=region_of_mask(region_mask),
+            region=region_of_mask(mask),
             p_value=share,
             strength="weak" if stands_out else "none",
             limits=REGION_LIMITS + LIMITS if stands_out else (),
@@ -254,7 +272,7 @@ class Expert:
                 "size_class": size,
                 "calibration_photographs": self.calibration.region_photographs,
                 "false_alarms": false_alarms,
-                "mean_map_inside": round(float(map_[region_mask].mean()), 4),
+                "mean_map_inside": round(float(found.map[mask].mean()), 4),
             },
         )
 

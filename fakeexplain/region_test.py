@@ -1,9 +1,10 @@
 """A region that somebody names, against regions of its size on authentic photographs: the expert asked about one place.
 
 The verdict has to hold for every place of a picture at once, so only strong marks pass. A place that was named before
-anybody looked is one place, and weaker marks say something there. The statistic compares the region with the rest of
-its own picture; its law is counted by `python -m training.calibrate` on authentic photographs, per size of region, with
-half of the places at random and half where there is most detail, for people ask about things and not about sky.
+anybody looked is one place, and weaker marks say something there. The score compares the region with the rest of its
+own picture: that of the expert's region head, or `contrast` of its map where it has none. Its law is counted by
+`python -m training.calibrate` on authentic photographs, per size of region, with half of the places at random and half
+where there is most detail, for people ask about things and not about sky.
 
 A photograph's places resemble each other, so each photograph counts once: P(p <= a) <= a over photographs, for a region
 chosen without a look at the map. Left out: the map (`localization`), and the verdict, which this never touches.
@@ -49,7 +50,7 @@ def size_class(area_fraction: float) -> str:
 
 
 def contrast(map_: np.ndarray, region_mask: np.ndarray) -> float:
-    """How far the map rises in a region above the rest of the picture, in logits.
+    """How far the map rises in a region above the rest of the picture, in logits: for an expert without a region head.
 
     Mean of the region's most suspicious tenth less the level that a hundredth of the rest exceeds.
 

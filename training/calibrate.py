@@ -6,7 +6,7 @@ Four fits, each on pictures that the network was not trained on:
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
 3. bands with fewer than 100 of them are filled up with copies of the same photographs as such a band would hold them:
    PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`);
-4. how far the map rises in places of the authentic photographs, per size, for the test of a region that somebody names.
+4. scores of places of the authentic photographs, per size, for the test of a region that somebody names.
 
 Writes calibration.json beside the weights.
 """
@@ -45,7 +45,7 @@ PIXELS_PER_PICTURE = 2000
 LEVELS = np.arange(-8.0, 4.01, 0.125)  # of mask logits, tried as thresholds
 LEAST_FORGED = 0.005  # of the picture: F1 of smaller regions is chance
 Level: TypeAlias = tuple[float, float]  # temperature and offset; without them no map is known to mark anything
-Places: TypeAlias = dict[str, list[float]]  # per class of size, how far the map rises in places of one photograph
+Places: TypeAlias = dict[str, list[float]]  # per class of size, scores of places of one photograph
 _expert: Expert | None = None
 
 
@@ -115,13 +115,15 @@ def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
 
 
 def photograph(arguments: tuple[Path, Level, Path]) -> tuple[str, float, Places]:
-    """Band and image score of one photograph as it is, and how far its map rises in some places; see `region_test`."""
+    """Band and image score of one photograph as it is, and the scores of some places; see `region_test`."""
     weights, level, path = arguments
     source = SourceImage.from_path(path)
-    found = _leveled(weights, level).localize(source, threads=1)
+    rng = np.random.default_rng(int(source.sha256[:12], 16))
+    tried = list(region_test.places(source.rgb, rng))
+    found = _leveled(weights, level).localize(source, threads=1, regions=[region for _, region in tried])
     places: Places = defaultdict(list)
-    for size, region in region_test.places(source.rgb, np.random.default_rng(int(source.sha256[:12], 16))):
-        places[size].append(region_test.contrast(found.map, region))
+    for (size, _), score in zip(tried, found.region_scores, strict=True):
+        places[size].append(score)
     return assess(source).band, found.score, dict(places)
 
 

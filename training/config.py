@@ -124,9 +124,9 @@ class TrainingConfig(BaseModel):
     """One training run.
 
     Attributes:
-        task: `alignment` (vision encoder, contrastively), `expert`, `expert_confidence` (second phase, trunk frozen),
-            `language` (the small language model), `assistant_alignment`, `assistant_instruction`,
-            `assistant_mask_decoding` (the assistant's three stages).
+        task: `alignment` (vision encoder, contrastively), `expert`, `expert_confidence` and `expert_region` (further
+            phases, trunk frozen), `language` (the small language model), `assistant_alignment`,
+            `assistant_instruction`, `assistant_mask_decoding` (the assistant's three stages).
         model: YAML of configs/model; not for task `language`, which takes `language`.
         language: sizes of the language model; task `language` only.
         data: dialogues; tasks `language` and `assistant_*`.
@@ -166,6 +166,7 @@ class TrainingConfig(BaseModel):
         "alignment",
         "expert",
         "expert_confidence",
+        "expert_region",
         "language",
         "assistant_alignment",
         "assistant_instruction",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,7 @@ from training.alignment_pairs import AlignmentPairs, retrieval_metrics, split_pa
 from training.config import TrainingConfig
 from training.data import NO_OPERATION, Batch, ForgeDataset, held_out_forge, validation_forges
 from training.losses import Loss, binary, dice, history_contrast, weighted
+from training.region_samples import region_samples
 
 
 class Task(Protocol):
@@ -163,6 +165,45 @@ class ConfidenceTask(ExpertTask):
         return figures, figures["confidence/auc"]
 
 
+class RegionTask(ExpertTask):
+    """Third phase: the head for a region that somebody names learns to tell boxes around an edit from boxes of the same
+    sizes elsewhere, on a frozen network."""
+
+    default_weights: ClassVar[dict[str, float]] = {"region": 1.0}
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(config)
+        if self.model_config.region == 0:
+            raise SettingsError(f"{config.model}: region is 0; wanted the hidden units of the region head")
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Loss]:
+        logits, labels, known = self._asked(model, batch)
+        return {"region": binary(logits, labels, known, positive_weight=2.0)}
+
+    @staticmethod
+    def _asked(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """B,R logits of the network, what they should be, and 1 where there is a region at all."""
+        regions, labels, known = (t.to(batch["rgb"].device) for t in region_samples(batch))
+        output = model(as_grey_levels(batch["rgb"]), batch["tables"], batch["has_jpeg"], regions=regions)
+        return output.region_logits, labels, known
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], float]:
+        """How well edits rank over all other places (AUC), and the share of edits above 98 % of these."""
+        figures = {}
+        for name, batches in self._validation_batches().items():
+            edits: list[float] = []
+            others: list[float] = []
+            for batch in batches:
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
+                    logits, labels, known = self._asked(model, batch)
+                edits += logits[(labels > 0) & (known > 0)].tolist()
+                others += logits[(labels == 0) & (known > 0)].tolist()
+            figures[f"{name}/auc"] = auc_score(edits, others)
+            level = float(np.quantile(others, 0.98, method="higher")) if others else 0.0
+            figures[f"{name}/found_at_2"] = sum(e > level for e in edits) / max(len(edits), 1)
+        return figures, figures["seen/auc"]
+
+
 def _size(batch: Batch) -> tuple[int, int]:
     return batch["rgb"].shape[2], batch["rgb"].shape[3]
 
@@ -293,6 +334,7 @@ TASKS: dict[str, Callable[[TrainingConfig], Task]] = {
     "alignment": AlignmentTask,
     "expert": ExpertTask,
     "expert_confidence": ConfidenceTask,
+    "expert_region": RegionTask,
     "language": _language,
     "assistant_alignment": _assistant,
     "assistant_instruction": _assistant,

@@ -92,6 +92,8 @@ class ExpertConfig(_Config):
         prompt: None to leave it out; needs `vision`, for its text tower reads the prompts.
         decoder: channels of the decoder at 1/4.
         embedding: channels of the contrastive embedding at 1/8.
+        region: hidden units of the head for a region that somebody names, 0 to leave it out; it has a training phase of
+            its own (`configs/training/expert_region.yaml`).
     """
 
     trace: TraceConfig = TraceConfig()
@@ -99,6 +101,7 @@ class ExpertConfig(_Config):
     prompt: PromptConfig | None = None
     decoder: int = Field(default=32, ge=8)
     embedding: int = Field(default=32, ge=4)
+    region: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> ExpertConfig:

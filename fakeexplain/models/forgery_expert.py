@@ -11,7 +11,7 @@ cells; prompt vectors N(0, 0.02).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from fakeexplain.models.configuration import OPERATIONS, ExpertConfig
 from fakeexplain.models.forgery_prompt import ForgeryPrompt
 from fakeexplain.models.layers import ResidualBlock, group_norm, silu, upsample
+from fakeexplain.models.region_head import RegionHead
 from fakeexplain.models.trace_encoder import LocalEncoder, LocalFeatures, TraceFeatures, Trunk
 from fakeexplain.models.vision_encoder import VisionEncoder
 
@@ -38,6 +39,8 @@ class ExpertOutput:
         image_logits: B; forged somewhere.
         embedding: B,E,H/8,W/8, unit length: cells of one edit history lie together.
         features: of the trunk, for the mask encoder of the assistant.
+        decoded: B,D,H/4,W/4, what the heads at 1/4 read.
+        region_logits: B,R, of the regions asked about; None without any, or without a region head.
     """
 
     mask_logits: Tensor
@@ -47,6 +50,13 @@ class ExpertOutput:
     image_logits: Tensor
     embedding: Tensor
     features: TraceFeatures
+    decoded: Tensor
+    region_logits: Tensor | None = None
+
+    @property
+    def maps(self) -> tuple[Tensor, ...]:
+        """What the region head compares: `decoded`, then the trunk's features."""
+        return (self.decoded, *self.features)
 
 
 class ForgeryLocalizationExpert(nn.Module):
@@ -79,10 +89,18 @@ class ForgeryLocalizationExpert(nn.Module):
         self.embedding_head = nn.Conv2d(channels[1], config.embedding, 1)
         pooled = 2 * channels[2] + len(TOP_SHARES) + 2
         self.image_head = nn.Sequential(nn.Linear(pooled, 64), nn.SiLU(), nn.Linear(64, 1))
+        self.region_head = RegionHead((width, *channels), config.region) if config.region else None
         nn.init.constant_(self.mask_head.bias, math.log(0.1 / 0.9))  # type: ignore[arg-type]
         nn.init.constant_(self.edge_head.bias, math.log(0.05 / 0.95))  # type: ignore[arg-type]
 
-    def forward(self, rgb: Tensor, tables: Tensor, has_jpeg: Tensor, view: Tensor | None = None) -> ExpertOutput:
+    def forward(
+        self,
+        rgb: Tensor,
+        tables: Tensor,
+        has_jpeg: Tensor,
+        view: Tensor | None = None,
+        regions: Tensor | None = None,
+    ) -> ExpertOutput:
         """One pass over pictures that fit in memory as they are.
 
         Args:
@@ -90,8 +108,12 @@ class ForgeryLocalizationExpert(nn.Module):
             tables: B,64 luma quantisation tables in natural order; any positive value where there is no JPEG.
             has_jpeg: B bool.
             view: B,3,h,w in [0, 1] for the vision encoder, which resizes it; the picture itself when None.
+            regions: B,R,H/4,W/4 in [0, 1], the part of each cell that lies in each region.
         """
-        return self.decode(self.local(rgb, tables, has_jpeg), self.see(rgb / 255.0 if view is None else view))
+        output = self.decode(self.local(rgb, tables, has_jpeg), self.see(rgb / 255.0 if view is None else view))
+        if regions is None or self.region_head is None:
+            return output
+        return replace(output, region_logits=self.region_head(output.maps, output.mask_logits, regions))
 
     def see(self, view: Tensor) -> Tensor | None:
         """Semantic features B,V,h,w of a whole picture (B,3,H,W in [0, 1]); None without a vision encoder."""
@@ -130,6 +152,7 @@ class ForgeryLocalizationExpert(nn.Module):
             image_logits=self.judge(features.sixteenth, mask_logits),
             embedding=F.normalize(self.embedding_head(features.eighth).float(), dim=1),
             features=features,
+            decoded=decoded,
         )
 
     def judge(self, deep: Tensor, mask_logits: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ The network works in the *stored* frame, where the JPEG grid begins at (0, 0); m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,17 +40,24 @@ class RawMaps:
         confidence_logits: float32 HxW at source size.
         operation_logits: float32 O, averaged over the cells weighted by their mask probability.
         image_logit: of the whole picture, also where it was seen in windows.
+        region_logits: float32 R, of the regions asked about; empty without any, or without a region head.
     """
 
     mask_logits: np.ndarray
     confidence_logits: np.ndarray
     operation_logits: np.ndarray
     image_logit: float
+    region_logits: np.ndarray
 
 
 def stored_rgb(source: SourceImage) -> np.ndarray:
     """uint8 HxWx3 in the stored frame, undoing the EXIF orientation."""
-    return orient(source.rgb, _INVERSE.get(source.orientation, source.orientation))
+    return as_stored(source, source.rgb)
+
+
+def as_stored(source: SourceImage, upright: np.ndarray) -> np.ndarray:
+    """HxW or HxWxC of the upright frame in the stored one."""
+    return orient(upright, _INVERSE.get(source.orientation, source.orientation))
 
 
 def table_of(source: SourceImage) -> np.ndarray | None:
@@ -61,13 +69,19 @@ def table_of(source: SourceImage) -> np.ndarray | None:
 
 @torch.inference_mode()
 def run_expert(
-    model: ForgeryLocalizationExpert, rgb: np.ndarray, table: np.ndarray | None, *, window: int = WINDOW
+    model: ForgeryLocalizationExpert,
+    rgb: np.ndarray,
+    table: np.ndarray | None,
+    *,
+    regions: Sequence[np.ndarray] = (),
+    window: int = WINDOW,
 ) -> RawMaps:
     """Runs the network on one picture of any size.
 
     Args:
         rgb: uint8 HxWx3, its corner on the JPEG grid.
         table: float 64 luma quantisation table in natural order, or None.
+        regions: bool HxW each, in the same frame, for the region head.
         window: see `WINDOW`; at least 2.5 * OVERLAP.
     """
     height, width = rgb.shape[:2]
@@ -77,14 +91,17 @@ def run_expert(
     local = encode_tiles(model, padded, tables, torch.tensor([table is not None], device=device))
     semantic = _semantic(model, padded, device)
     boxes = window_boxes(padded.shape[0], padded.shape[1], window)
+    asked = None
+    if regions and model.region_head is not None:
+        asked = _region_weights(regions, padded.shape[0], padded.shape[1]).to(device)
     del padded  # the trunk wants the memory
     if len(boxes) == 1:
-        return _maps(model.decode(local, semantic), height, width)
+        return _maps(model, model.decode(local, semantic), asked, height, width)
     sums = None
     for box in _cores(boxes):
         part = model.trunk.sums(_cut(local, box))
         sums = part if sums is None or part is None else sums + part
-    return _merge(model, local, semantic, sums, boxes, height, width)
+    return _merge(model, local, semantic, sums, boxes, asked, height, width)
 
 
 def encode_tiles(
@@ -172,12 +189,28 @@ def _semantic(model: ForgeryLocalizationExpert, rgb: np.ndarray, device: torch.d
     return model.see(view)
 
 
-def _maps(output: ExpertOutput, height: int, width: int) -> RawMaps:
+def _region_weights(regions: Sequence[np.ndarray], height: int, width: int) -> Tensor:
+    """float32 1,R,height/4,width/4: the part of each cell that lies in each region; the padding lies in none."""
+    found = []
+    for region in regions:
+        mask = np.zeros((height, width), np.uint8)
+        mask[: region.shape[0], : region.shape[1]] = region
+        found.append(F.avg_pool2d(torch.from_numpy(mask)[None].float(), 4))
+    return torch.stack(found, dim=1)
+
+
+def _maps(
+    model: ForgeryLocalizationExpert, output: ExpertOutput, asked: Tensor | None, height: int, width: int
+) -> RawMaps:
+    regions = np.zeros(0, np.float32)
+    if asked is not None and model.region_head is not None:
+        regions = model.region_head(output.maps, output.mask_logits, asked)[0].cpu().numpy()
     return RawMaps(
         _full_size(output.mask_logits, height, width),
         _full_size(output.confidence_logits, height, width),
         _operation(output),
         float(output.image_logits[0]),
+        regions,
     )
 
 
@@ -201,6 +234,7 @@ def _merge(
     semantic: Tensor | None,
     sums: Tensor | None,
     boxes: list[tuple[int, int, int, int]],
+    asked: Tensor | None,
     height: int,
     width: int,
 ) -> RawMaps:
@@ -208,6 +242,7 @@ def _merge(
     rows, columns = local.quarter.shape[2:]
     totals = np.zeros((3, rows, columns), np.float32)
     deep: Tensor | None = None
+    region_sums: tuple[Tensor, ...] | None = None
     operations, areas = [], []
     for box, core in zip(boxes, _cores(boxes), strict=True):
         x0, y0, x1, y1 = (v // 4 for v in box)
@@ -230,13 +265,27 @@ def _merge(
             deep = part.new_empty(1, part.shape[1], rows // 4, columns // 4)
         left, top, right, bottom = (v // STRIDE for v in core)
         deep[:, :, top:bottom, left:right] = part[:, :, : bottom - top, : right - left]
+        if asked is not None and model.region_head is not None:
+            here = asked[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right]
+            cut = [
+                m[:, :, : 16 * (bottom - top) // s, : 16 * (right - left) // s]
+                for m, s in zip(output.maps, (4, 4, 8, 16), strict=True)
+            ]
+            found = model.region_head.sums(cut, here)
+            region_sums = (
+                found if region_sums is None else tuple(a + b for a, b in zip(region_sums, found, strict=True))
+            )
     assert deep is not None
     mask, confidence = (torch.from_numpy(t / totals[2])[None, None] for t in totals[:2])
+    regions = np.zeros(0, np.float32)
+    if asked is not None and region_sums is not None and model.region_head is not None:
+        regions = model.region_head.score(region_sums, mask.to(deep.device), asked)[0].cpu().numpy()
     return RawMaps(
         _full_size(mask, height, width),
         _full_size(confidence, height, width),
         np.average(np.stack(operations), axis=0, weights=np.maximum(areas, 1e-6)).astype(np.float32),
         float(model.judge(deep, mask.to(deep.device))[0]),
+        regions,
     )
 
 

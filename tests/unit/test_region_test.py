@@ -10,7 +10,7 @@ from fakeexplain.conversation import Conversation
 from fakeexplain.errors import MeasurementError
 from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.examiner import Examiner, Settings
-from fakeexplain.localization import Calibration, Expert
+from fakeexplain.localization import Calibration, Expert, Localization
 from fakeexplain.reasoning.wording import describe
 from fakeexplain.records import Evidence
 from fakeexplain.region_test import LEVELS, SIZES, contrast, fit_law, law_of, places, share_as_high
@@ -93,6 +93,16 @@ def test_weights_without_a_law_say_how_to_count_one() -> None:
         law_of({}, 0.02)
 
 
+class SeeingExpert(Expert):
+    """An expert whose map is this high in the box, and whose network was never built."""
+
+    inside = 0.1
+
+    def localize(self, source, *, threads=None, regions=()) -> Localization:  # type: ignore[no-untyped-def, override]
+        map_ = suspicious(source.height, source.width, BOX, self.inside)
+        return Localization(map_, map_, map_ > 0.5, 0.0, 0.0, {}, tuple(contrast(map_, r) for r in regions))
+
+
 class NetworkExaminer(Examiner):
     """An examiner whose expert saw this map."""
 
@@ -107,9 +117,9 @@ class NetworkExaminer(Examiner):
     def measure(self, picture, instrument="region_contrast", **region) -> Evidence:  # type: ignore[no-untyped-def, override]
         if instrument != "expert":
             return super().measure(picture, instrument, **region)
-        mask = region["region_mask"]
-        expert = Expert(None, calibration(), "test")  # type: ignore[arg-type]
-        return expert.test_region(suspicious(*mask.shape, BOX, self.inside), mask, self.settings.false_alarms)
+        expert = SeeingExpert(None, calibration(), "test")  # type: ignore[arg-type]
+        expert.inside = self.inside
+        return expert.test_region(self.load(picture), region["region_mask"], self.settings.false_alarms)
 
 
 @pytest.mark.parametrize(("inside", "remarkable"), [(0.999999, True), (0.45, False), (0.1, False)])

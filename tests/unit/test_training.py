@@ -162,6 +162,22 @@ def test_the_confidence_phase_moves_the_confidence_head_alone(whole_run, photos,
     assert {n.split(".")[0] for n in before if not torch.equal(before[n], after[n])} == {"confidence_head"}
 
 
+def test_the_region_phase_adds_a_head_and_moves_nothing_else(whole_run, photos, tmp_path):
+    model_file = tmp_path / "model.json"
+    model_file.write_text(expert_config(region=8).model_dump_json())
+    changes = {"task": "expert_region", "init_from": whole_run / "final.safetensors", "train": ["region_head"]}
+    train(settings(photos, model_file, tmp_path / "run", **changes), cpu=True)
+    before, after = load_file(whole_run / "final.safetensors"), load_file(tmp_path / "run" / "final.safetensors")
+    assert all(torch.equal(before[n], after[n]) for n in before)
+    assert {n.split(".")[0] for n in after.keys() - before.keys()} == {"region_head"}
+    assert "region" in read_log(tmp_path / "run")[0]
+
+
+def test_the_region_phase_wants_a_region_head(photos, model_file, tmp_path):
+    with pytest.raises(SettingsError, match="region is 0"):
+        train(settings(photos, model_file, tmp_path, task="expert_region", train=["region_head"]), cpu=True)
+
+
 def test_the_order_of_samples_is_a_function_of_the_step():
     def seen(first: int, last: int, world: int) -> list[list[int]]:
         parts = [
@@ -340,7 +356,9 @@ def test_settings_name_every_wrong_key_and_take_overrides(tmp_path):
         load_training_config(path, ("max_steps",))
 
 
-@pytest.mark.parametrize("name", ["alignment", "expert", "expert_further", "expert_confidence"])
+@pytest.mark.parametrize(
+    "name", ["alignment", "expert", "expert_further", "expert_longer", "expert_confidence", "expert_region"]
+)
 def test_the_shipped_configurations_are_valid(name):
     config = load_training_config(Path("configs/training") / f"{name}.yaml")
     assert config.max_steps >= sum(p.steps for p in config.phases[:-1])

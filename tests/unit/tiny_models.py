@@ -29,10 +29,12 @@ def trace_config(**changes: object) -> TraceConfig:
     return TraceConfig(**{**small, **changes})  # type: ignore[arg-type]
 
 
-def expert_config(*, vision: bool = True, prompt: bool = True, **changes: object) -> ExpertConfig:
+def expert_config(*, vision: bool = True, prompt: bool = True, region: int = 0, **changes: object) -> ExpertConfig:
     tower = VisionConfig(custom=TOWER, layers=(0, 1)) if vision else None
     words = PromptConfig(length=3) if vision and prompt else None
-    return ExpertConfig(trace=trace_config(**changes), vision=tower, prompt=words, decoder=16, embedding=8)
+    return ExpertConfig(
+        trace=trace_config(**changes), vision=tower, prompt=words, decoder=16, embedding=8, region=region
+    )
 
 
 def expert(seed: int = 0, *, lively: bool = False, **changes: object) -> ForgeryLocalizationExpert:
