@@ -285,7 +285,7 @@ def test_large_pictures_are_joined_from_windows(monkeypatch: pytest.MonkeyPatch)
     _, whole = localize(seen, picture_, GRID)
     for module in (processing, assistant_views):
         monkeypatch.setattr(module, "WINDOW", 640)
-    monkeypatch.setattr(processing.run_expert.__wrapped__, "__kwdefaults__", {"window": 640})
+    monkeypatch.setattr(processing.run_expert.__wrapped__, "__kwdefaults__", {"window": 640, "regions": ()})
     _, joined = localize(seen, picture_, GRID)
     correlation = np.corrcoef(whole.numpy().ravel(), joined.numpy().ravel())[0, 1]
     assert correlation > 0.95
