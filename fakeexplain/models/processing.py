@@ -22,12 +22,14 @@ from torch.nn import functional as F
 
 from fakeexplain.imaging.source import SourceImage, orient
 from fakeexplain.models.forgery_expert import ExpertOutput, ForgeryLocalizationExpert
+from fakeexplain.models.region_head import RegionQuestion
 from fakeexplain.models.trace_encoder import LOCAL_MARGIN, LocalFeatures
 
 TILE = 384  # pixels of a tile's inner side; larger ones leave the processor's cache
 WINDOW = 2560  # pixels; a picture whose sides are both at most this goes through the trunk whole
 OVERLAP = 256  # pixels that neighbouring windows share
 STRIDE = 16
+_NOT_ASKED = np.zeros(0, np.float32)
 _INVERSE = {6: 8, 8: 6}  # all other EXIF orientations are their own inverse
 
 
@@ -93,10 +95,10 @@ def run_expert(
     boxes = window_boxes(padded.shape[0], padded.shape[1], window)
     asked = None
     if regions and model.region_head is not None:
-        asked = _region_weights(regions, padded.shape[0], padded.shape[1]).to(device)
+        asked = RegionQuestion(model.region_head, regions, padded.shape[0], padded.shape[1], device)
     del padded  # the trunk wants the memory
     if len(boxes) == 1:
-        return _maps(model, model.decode(local, semantic), asked, height, width)
+        return _maps(model.decode(local, semantic), asked, height, width)
     sums = None
     for box in _cores(boxes):
         part = model.trunk.sums(_cut(local, box))
@@ -189,28 +191,15 @@ def _semantic(model: ForgeryLocalizationExpert, rgb: np.ndarray, device: torch.d
     return model.see(view)
 
 
-def _region_weights(regions: Sequence[np.ndarray], height: int, width: int) -> Tensor:
-    """float32 1,R,height/4,width/4: the part of each cell that lies in each region; the padding lies in none."""
-    found = []
-    for region in regions:
-        mask = np.zeros((height, width), np.uint8)
-        mask[: region.shape[0], : region.shape[1]] = region
-        found.append(F.avg_pool2d(torch.from_numpy(mask)[None].float(), 4))
-    return torch.stack(found, dim=1)
-
-
-def _maps(
-    model: ForgeryLocalizationExpert, output: ExpertOutput, asked: Tensor | None, height: int, width: int
-) -> RawMaps:
-    regions = np.zeros(0, np.float32)
-    if asked is not None and model.region_head is not None:
-        regions = model.region_head(output.maps, output.mask_logits, asked)[0].cpu().numpy()
+def _maps(output: ExpertOutput, asked: RegionQuestion | None, height: int, width: int) -> RawMaps:
+    if asked is not None:
+        asked.see(output.maps, (0, 0, width + -width % STRIDE, height + -height % STRIDE))
     return RawMaps(
         _full_size(output.mask_logits, height, width),
         _full_size(output.confidence_logits, height, width),
         _operation(output),
         float(output.image_logits[0]),
-        regions,
+        _NOT_ASKED if asked is None else asked.logits(output.mask_logits),
     )
 
 
@@ -234,7 +223,7 @@ def _merge(
     semantic: Tensor | None,
     sums: Tensor | None,
     boxes: list[tuple[int, int, int, int]],
-    asked: Tensor | None,
+    asked: RegionQuestion | None,
     height: int,
     width: int,
 ) -> RawMaps:
@@ -242,7 +231,6 @@ def _merge(
     rows, columns = local.quarter.shape[2:]
     totals = np.zeros((3, rows, columns), np.float32)
     deep: Tensor | None = None
-    region_sums: tuple[Tensor, ...] | None = None
     operations, areas = [], []
     for box, core in zip(boxes, _cores(boxes), strict=True):
         x0, y0, x1, y1 = (v // 4 for v in box)
@@ -265,27 +253,16 @@ def _merge(
             deep = part.new_empty(1, part.shape[1], rows // 4, columns // 4)
         left, top, right, bottom = (v // STRIDE for v in core)
         deep[:, :, top:bottom, left:right] = part[:, :, : bottom - top, : right - left]
-        if asked is not None and model.region_head is not None:
-            here = asked[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right]
-            cut = [
-                m[:, :, : 16 * (bottom - top) // s, : 16 * (right - left) // s]
-                for m, s in zip(output.maps, (4, 4, 8, 16), strict=True)
-            ]
-            found = model.region_head.sums(cut, here)
-            region_sums = (
-                found if region_sums is None else tuple(a + b for a, b in zip(region_sums, found, strict=True))
-            )
+        if asked is not None:
+            asked.see(output.maps, core)
     assert deep is not None
     mask, confidence = (torch.from_numpy(t / totals[2])[None, None] for t in totals[:2])
-    regions = np.zeros(0, np.float32)
-    if asked is not None and region_sums is not None and model.region_head is not None:
-        regions = model.region_head.score(region_sums, mask.to(deep.device), asked)[0].cpu().numpy()
     return RawMaps(
         _full_size(mask, height, width),
         _full_size(confidence, height, width),
         np.average(np.stack(operations), axis=0, weights=np.maximum(areas, 1e-6)).astype(np.float32),
         float(model.judge(deep, mask.to(deep.device))[0]),
-        regions,
+        _NOT_ASKED if asked is None else asked.logits(mask),
     )
 
 

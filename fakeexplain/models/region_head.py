@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+STRIDES = (4, 4, 8, 16)  # of the maps that are compared: decoder, trunk
 INSIDE = (0.1, 0.5, 0.8, 0.9, 0.95, 0.99)  # quantiles of mask logits
 OUTSIDE = (0.5, 0.9, 0.99, 0.999)
 _MOST = 5.0  # deviations; what lies further out says no more
@@ -37,7 +39,7 @@ def moments(features: Tensor, weights: Tensor) -> Tensor:
 
 
 class RegionHead(nn.Module):
-    """Logits of regions, from maps of `channels` channels at the strides 4, 4, 8 and 16 (decoder first)."""
+    """Logits of regions, from maps of `channels` channels at `STRIDES`."""
 
     def __init__(self, channels: Sequence[int], hidden: int) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class RegionHead(nn.Module):
         """`moments` of every map, of the regions and behind them of the whole part; those of a picture's parts add up.
 
         Args:
-            maps: B,C,H/s,W/s for s = 4, 4, 8, 16. weights: B,R,H/4,W/4.
+            maps: B,C,H/s,W/s for s of `STRIDES`. weights: B,R,H/4,W/4.
         """
         whole = torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
         return tuple(moments(m, F.avg_pool2d(whole, whole.shape[2] // m.shape[2])) for m in maps)
@@ -101,3 +103,38 @@ def _at(values: Tensor, quantiles: Sequence[float]) -> Tensor:
     ordered = values.sort().values
     places = [min(int(q * ordered.numel()), ordered.numel() - 1) for q in quantiles]
     return ordered[places]
+
+
+class RegionQuestion:
+    """Regions of one picture, asked about while it is seen part by part.
+
+    Args:
+        regions: bool HxW each, corner at the picture's.
+        height, width: of the padded picture, multiples of 16; the padding lies in no region.
+    """
+
+    def __init__(
+        self, head: RegionHead, regions: Sequence[np.ndarray], height: int, width: int, device: torch.device
+    ) -> None:
+        self._head = head
+        self._sums: list[Tensor] = []
+        cells = []
+        for region in regions:
+            mask = np.zeros((height, width), np.uint8)
+            mask[: region.shape[0], : region.shape[1]] = region
+            cells.append(F.avg_pool2d(torch.from_numpy(mask)[None].float(), 4))
+        self._weights = torch.stack(cells, dim=1).to(device)
+
+    def see(self, maps: Sequence[Tensor], box: tuple[int, int, int, int]) -> None:
+        """A part of the picture: its maps, which may go on to the right and below, and its xyxy box in pixels."""
+        x0, y0, x1, y1 = box
+        own = [m[:, :, : (y1 - y0) // s, : (x1 - x0) // s] for m, s in zip(maps, STRIDES, strict=True)]
+        found = self._head.sums(own, self._weights[:, :, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4])
+        self._sums = [a + b for a, b in zip(self._sums, found, strict=True)] if self._sums else list(found)
+
+    def logits(self, mask_logits: Tensor) -> np.ndarray:
+        """float32 R, when all parts have been seen; `mask_logits` B,1,H/4,W/4 of the whole picture."""
+        found: np.ndarray = (
+            self._head.score(self._sums, mask_logits.to(self._weights.device), self._weights)[0].cpu().numpy()
+        )
+        return found

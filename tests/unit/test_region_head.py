@@ -10,7 +10,7 @@ from PIL import Image
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.localization import Expert
 from fakeexplain.models.processing import run_expert
-from fakeexplain.models.region_head import RegionHead, moments
+from fakeexplain.models.region_head import STRIDES, RegionHead, moments
 from tests.pictures import encode, photograph
 from tests.unit.tiny_models import expert
 from training.region_samples import LEAST, region_samples
@@ -20,7 +20,7 @@ CHANNELS = (4, 3, 5, 6)
 
 def features(seed: int, height: int = 32, width: int = 48) -> list[torch.Tensor]:
     torch.manual_seed(seed)
-    return [torch.randn(1, c, height * 4 // s, width * 4 // s) for c, s in zip(CHANNELS, (4, 4, 8, 16), strict=True)]
+    return [torch.randn(1, c, height * 4 // s, width * 4 // s) for c, s in zip(CHANNELS, STRIDES, strict=True)]
 
 
 def box(height: int, width: int, x0: int, y0: int, x1: int, y1: int) -> torch.Tensor:
