@@ -26,6 +26,7 @@ _DECLINES = (
     r"\bno answer\b|\bcannot help\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
 )
 _UNTOUCHED = r"\bno (?:\w+ ){0,2}finding|\bnot touched by (?:a|any) finding|\bfree of findings\b"
+_UNTOLD = r"\bwhich of the two [\w ]{3,20} cannot be told\b"
 MOST = 4  # sentences that complete an answer
 
 
@@ -49,7 +50,7 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "tool": lambda: _untold(answers, text),
         "evidence": lambda: _unless(_named(answers, text), answers.about_evidence),
         "off_topic": lambda: _unless(_says(_DECLINES, text), answers.sentences),
-        "source_of_copy": lambda: _unless(_source(answers, text), answers.source_of_copy),
+        "source_of_copy": lambda: _of_source(answers, text),
         "file": lambda: _unless(_cites(answers.facts, text), answers.file),
         "not_tested": lambda: _unless(_not_tested(answers, text), answers.not_tested),
         "instruments": lambda: _unless(_instruments(answers, text), answers.instruments),
@@ -142,13 +143,15 @@ def _named(answers: PlainAnswers, text: str) -> bool:
     return all(f"[{i}]" in text for i in answers.asked.evidence_ids if i in answers.known)
 
 
-def _source(answers: PlainAnswers, text: str) -> bool:
+def _of_source(answers: PlainAnswers, text: str) -> list[str]:
+    """Both places of a copy; that nobody can tell which came first, unless it was said."""
     pairs = [e for e in answers.findings if e.partner is not None]
     if not pairs:
-        return _says(r"\bno\b|\bnothing\b|\bnone\b|could not", text)
-    return any(
-        re.search(rf"\b{e.partner.id}\b", text) or place_of(e.partner) in text for e in pairs if e.partner is not None
-    )
+        return _unless(_says(r"\bno\b|\bnothing\b|\bnone\b|could not", text), answers.source_of_copy)
+    partners = [e.partner for e in pairs if e.partner is not None]
+    if any(re.search(rf"\b{p.id}\b", text) or place_of(p) in text for p in partners):
+        return []
+    return [s for s in answers.source_of_copy() if not (_says(_UNTOLD, s) and _says(_UNTOLD, text))]
 
 
 def _unseen(answers: PlainAnswers, text: str, *, picture: bool) -> list[str]:

@@ -55,6 +55,13 @@ CASES = (
 )
 
 
+def test_that_a_copy_and_its_source_look_alike_is_said_once(examiner: Examiner) -> None:
+    said = "Which of the two came first cannot be told from the trace [E1]."
+    found = answer(examiner, FORGED, "Show me the source of the copy.", said)
+    assert found.text.count("cannot be told") == 1
+    assert "R2" in found.text
+
+
 @pytest.mark.parametrize(("question", "wanted"), CASES)
 def test_what_was_asked_for_is_added_by_rule(examiner: Examiner, question: str, wanted: str) -> None:
     found = answer(examiner, FORGED, question, BESIDE)
