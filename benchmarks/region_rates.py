@@ -67,10 +67,10 @@ def look_at(item: Item, weights: Path | None) -> Found:
 def testable(mask: np.ndarray) -> bool:
     """Whether the expert takes such a region."""
     try:
-        region_test.size_class(float(mask.mean()))
+        region_test.checked(mask, *mask.shape)
     except MeasurementError:
         return False
-    return bool(mask.sum() >= region_test.LEAST_PIXELS)
+    return True
 
 
 def share_of(expert: Expert, mask: np.ndarray, score: float) -> float:

@@ -28,7 +28,7 @@ from scipy import ndimage, special
 
 from fakeexplain import region_test
 from fakeexplain.errors import SettingsError
-from fakeexplain.imaging.regions import checked_region, region_of_mask
+from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.configuration import OPERATIONS
 from fakeexplain.models.forgery_expert import ForgeryLocalizationExpert
@@ -165,7 +165,7 @@ class Expert:
 
         Args:
             threads: torch's, as they are when None.
-            regions: bool HxW each, upright, to be scored; neither empty nor all of the picture.
+            regions: bool HxW each, upright, to be scored; such as `region_test.checked` lets pass.
         """
         before = torch.get_num_threads()
         torch.set_num_threads(threads or before)
@@ -249,7 +249,7 @@ class Expert:
             MeasurementError: a region of another frame, too small or too large, or no law was counted for these
                 weights.
         """
-        mask = checked_region(region_mask, source.height, source.width, region_test.LEAST_PIXELS, self.name)
+        mask = region_test.checked(region_mask, source.height, source.width)
         laws = self.calibration.regions if self.calibration is not None else {}
         size, law = region_test.law_of(laws, float(mask.mean()))
         found = self.localize(source, threads=threads, regions=[mask])

@@ -49,6 +49,17 @@ def size_class(area_fraction: float) -> str:
     )
 
 
+def checked(region_mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A region that can be tested, bool HxW.
+
+    Raises:
+        MeasurementError: the region has another frame, or is too small or too large.
+    """
+    mask = checked_region(region_mask, height, width, LEAST_PIXELS, "expert")
+    size_class(float(mask.mean()))
+    return mask
+
+
 def contrast(map_: np.ndarray, region_mask: np.ndarray) -> float:
     """How far the map rises in a region above the rest of the picture, in logits: for an expert without a region head.
 
@@ -61,8 +72,7 @@ def contrast(map_: np.ndarray, region_mask: np.ndarray) -> float:
         MeasurementError: the region has another frame, or is too small or too large.
     """
     height, width = map_.shape
-    checked_region(region_mask, height, width, LEAST_PIXELS, "expert")
-    size_class(float(region_mask.mean()))
+    checked(region_mask, height, width)
     inside, rest = _logits(map_[region_mask]), _logits(map_[~region_mask])
     top = inside[inside >= np.quantile(inside, _TOP)].mean(dtype=np.float64)
     return float(top - np.quantile(rest, _REST))
@@ -113,12 +123,12 @@ def places(rgb: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, np.
         rgb: uint8 HxWx3 of an authentic photograph.
     """
     height, width = rgb.shape[:2]
-    detail = cv2.integral(np.abs(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F)))
+    detail = detail_integral(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     smallest = _SMALLEST
     for name, largest in SIZES.items():
         for number in range(PLACES):
             tried = [_box(height, width, smallest, largest, rng) for _ in range(_TRIES if number % 2 else 1)]
-            x0, y0, x1, y1 = max(tried, key=lambda b: _sum(detail, b) / ((b[2] - b[0]) * (b[3] - b[1])))
+            x0, y0, x1, y1 = max(tried, key=lambda b: sum_in(detail, b) / ((b[2] - b[0]) * (b[3] - b[1])))
             mask = np.zeros((height, width), bool)
             mask[y0:y1, x0:x1] = True
             if mask.sum() >= LEAST_PIXELS and smallest <= mask.mean() <= largest:
@@ -137,7 +147,13 @@ def _box(
     return x, y, x + w, y + h
 
 
-def _sum(integral: np.ndarray, box: tuple[int, int, int, int]) -> float:
+def detail_integral(grey: np.ndarray) -> np.ndarray:
+    """Integral image, float64 H+1 x W+1, of the absolute Laplacian of a plane HxW; read with `sum_in`."""
+    return cv2.integral(np.abs(cv2.Laplacian(grey, cv2.CV_32F)))
+
+
+def sum_in(integral: np.ndarray, box: tuple[int, int, int, int]) -> float:
+    """Sum over an xyxy box."""
     x0, y0, x1, y1 = box
     return float(integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0])
 

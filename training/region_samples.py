@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fakeexplain import region_test
+from fakeexplain.imaging.regions import box_of_largest_part
 from training.data import Batch
 
 REGIONS = 4  # of one picture; half of them around the edit of a forged one
@@ -35,14 +36,14 @@ def region_samples(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """
     rgb, forged = batch["rgb"].cpu().numpy(), batch["forged"].cpu().numpy()[:, 0]
     rng = np.random.default_rng(int(rgb.sum(dtype=np.int64)))
-    edits = [_largest_box(f) for f in forged]
+    edits = [box_of_largest_part(f) for f in forged]
     sizes = [(b[2] - b[0], b[3] - b[1]) for b in edits if b is not None]
     height, width = forged.shape[1:]
     sizes = sizes or [(round(_DEFAULT[0] * width), round(_DEFAULT[1] * height))]
     masks = np.zeros((len(rgb), REGIONS, height, width), np.uint8)
     labels, known = np.zeros((2, len(rgb), REGIONS), np.float32)
     for i, edit in enumerate(edits):
-        detail = _detail(rgb[i])
+        detail = region_test.detail_integral(rgb[i].mean(axis=0, dtype=np.float32))
         for r in range(REGIONS):
             if edit is not None and r < REGIONS // 2:
                 box: Box | None = _drawn_around(edit, height, width, rng)
@@ -56,15 +57,6 @@ def region_samples(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
                 known[i, r] = 1.0
     cells = F.avg_pool2d(torch.from_numpy(masks).float(), 4)
     return cells, torch.from_numpy(labels), torch.from_numpy(known)
-
-
-def _largest_box(forged: np.ndarray) -> Box | None:
-    """Box of the largest connected part of a mask, None for an empty one."""
-    count, _, statistics, _ = cv2.connectedComponentsWithStats(forged.astype(np.uint8), connectivity=8)
-    if count < 2:
-        return None
-    x, y, w, h, _ = statistics[1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))].tolist()
-    return x, y, x + w, y + h
 
 
 def _drawn_around(edit: Box, height: int, width: int, rng: np.random.Generator) -> Box:
@@ -97,12 +89,4 @@ def _elsewhere(
                 break
     if detail is None or not found:
         return found[0] if found else None
-    return max(
-        found, key=lambda b: float(detail[b[3], b[2]] - detail[b[1], b[2]] - detail[b[3], b[0]] + detail[b[1], b[0]])
-    )
-
-
-def _detail(rgb: np.ndarray) -> np.ndarray:
-    """Integral image of the absolute Laplacian of a picture, uint8 3,H,W."""
-    grey = rgb.mean(axis=0, dtype=np.float32)
-    return cv2.integral(np.abs(cv2.Laplacian(grey, cv2.CV_32F)))
+    return max(found, key=lambda box: region_test.sum_in(detail, box))

@@ -5,6 +5,7 @@ Masks are bool HxW in the upright source frame; boxes are xyxy in source pixels,
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from fakeexplain.errors import MeasurementError
@@ -47,6 +48,15 @@ def box_of_mask(mask: np.ndarray) -> tuple[int, int, int, int]:
     if rows.size == 0:
         return (0, 0, 0, 0)
     return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def box_of_largest_part(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """xyxy box of the largest 8-connected part of the True pixels; None for an empty mask."""
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    x, y, width, height, _ = statistics[1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))].tolist()
+    return x, y, x + width, y + height
 
 
 def mask_of_box(box_xyxy: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fakeexplain.imaging.regions import box_of_mask
+from fakeexplain.imaging.regions import box_of_largest_part, box_of_mask
 
 Box = tuple[int, int, int, int]
 LEAST = 24  # pixels of a side
@@ -33,8 +33,9 @@ def region_boxes(
     truth = np.zeros((height, width), bool) if true_mask is None else true_mask
     avoid = truth if donor is None else truth | donor
     found: dict[str, Box] = {}
-    if truth.any():
-        found["true"] = _grown(_largest_box(truth), height, width)
+    edit = box_of_largest_part(truth)
+    if edit is not None:
+        found["true"] = _grown(edit, height, width)
         size = found["true"][2] - found["true"][0], found["true"][3] - found["true"][1]
         _put(found, "same_size", _free_box(avoid, size, rng))
     size = max(LEAST, int(width * rng.uniform(0.12, 0.35))), max(LEAST, int(height * rng.uniform(0.12, 0.35)))
@@ -46,12 +47,6 @@ def region_boxes(
 def _put(found: dict[str, Box], name: str, box: Box | None) -> None:
     if box is not None:
         found[name] = box
-
-
-def _largest_box(mask: np.ndarray) -> Box:
-    """Box of the largest connected part: one edit, where there are several."""
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return box_of_mask(labels == 1 + int(np.argmax(statistics[1:count, cv2.CC_STAT_AREA])))
 
 
 def _grown(box: Box, height: int, width: int) -> Box:
