@@ -132,7 +132,7 @@ def _claim_json(claim: DraftClaim, state: State) -> dict[str, Any]:
 
 
 def _evidence_json(item: Evidence) -> dict[str, Any]:
-    regions = [r for r in (item.region, item.partner) if r is not None]
+    regions = item.areas
     return {
         "id": item.id,
         "instrument": item.instrument,

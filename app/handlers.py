@@ -142,10 +142,9 @@ def select_evidence(
         wanted = ", ".join(e.id for e in every)
         raise UnknownEvidenceError(f"no evidence {printable(evidence_id, 20)!r}; wanted one of {wanted}")
     item, colour = every[index], COLOURS[index % len(COLOURS)]
-    pairs: list[tuple[Region | None, str]] = [(item.region, item.id)]
-    if item.partner is not None:
-        pairs = [(item.region, f"{item.id}a"), (item.partner, f"{item.id}b")]
-    layers = [region_layer(r, label, colour, side=side) for r, label in pairs if r is not None]
+    letters = "ab" if item.partner is not None else ("",)
+    pairs = [(r, f"{item.id}{letter}") for r, letter in zip(item.areas, letters, strict=False)]
+    layers = [region_layer(r, label, colour, side=side) for r, label in pairs]
     return Selection(evidence_item(item, picture.examination, picture.notes), tuple(layers))
 
 
@@ -168,7 +167,7 @@ def all_regions(picture: Picture) -> dict[str, Region]:
     """Every region by id: the examination's, then those of the conversation."""
     found: dict[str, Region] = {}
     for item in picture.examination.evidence:
-        found |= {r.id: r for r in (item.region, item.partner) if r is not None}
+        found |= {r.id: r for r in item.areas}
     if picture.conversation is not None:
         found |= picture.conversation.regions
     return found

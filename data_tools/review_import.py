@@ -131,7 +131,7 @@ def draft_mask(record: Record, root: Path, height: int, width: int) -> np.ndarra
         return mask if mask.any() else None
     verdict = machine_verdict(record)
     deciding = verdict.deciding_ids if verdict is not None else ()
-    regions = [r for e in record.evidence if e.id in deciding for r in (e.region, e.partner) if r is not None]
+    regions = [r for e in record.evidence if e.id in deciding for r in e.areas]
     masks = [decode_mask(r.mask) for r in regions if (r.mask.height, r.mask.width) == (height, width)]
     return np.logical_or.reduce(masks) if masks else None
 

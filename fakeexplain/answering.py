@@ -303,7 +303,7 @@ class Turn:
         """Sentences by rule about what the refused one cites."""
         answers = self._answers()
         known = {e.id: e for e in self.talk.evidence}
-        if self.asked.intent in ("map", "picture"):
+        if self.asked.intent in ("map", "picture", "source_of_copy"):
             yield from self._missing()
         if any("verdict" in p or "alter" in p for p in refused.problems):
             yield from answers.detect()[:1]

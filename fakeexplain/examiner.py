@@ -28,6 +28,7 @@ import numpy as np
 
 import fakeexplain
 from fakeexplain.conversation import Conversation
+from fakeexplain.copy_order import with_order
 from fakeexplain.errors import MeasurementError, WriterError
 from fakeexplain.imaging.regions import decode_mask, encode_mask, mask_of_box, region_of_mask
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
@@ -157,7 +158,8 @@ class Examiner:
             if on_done is not None:
                 on_done(self.expert.name)
         found, quality = review(found, quality)
-        evidence = number_evidence(found)
+        counted = self.expert.calibration if self.expert is not None else None
+        evidence = number_evidence(with_order(found, counted.copy_order if counted is not None else None))
         verdict, mask = decide(evidence, quality, self.panel, source.height, source.width)
         reasoning = explain(quality, evidence, verdict)
         seconds = {"open": round(opened - started, 4), **seconds, "total": round(time.perf_counter() - started, 4)}

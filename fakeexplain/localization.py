@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy import ndimage, special
 
 from fakeexplain import region_test
+from fakeexplain.copy_order import CopyOrderCounts
 from fakeexplain.errors import SettingsError
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
@@ -72,6 +73,7 @@ class Calibration(BaseModel):
         operation_reliability: share of right hints per operation named, on held-out forgeries.
         regions: per class of size, the law of `region_test`; empty where it was never counted.
         region_photographs: authentic photographs behind it.
+        copy_order: how often `copy_order` was right with these weights; None where it was never counted.
         data: what the calibration photographs were, in words.
     """
 
@@ -84,6 +86,7 @@ class Calibration(BaseModel):
     operation_reliability: dict[str, float]
     regions: dict[str, Law] = {}
     region_photographs: int = 0
+    copy_order: CopyOrderCounts | None = None
     data: str
 
     def band_of(self, band: str) -> str:

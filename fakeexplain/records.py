@@ -73,7 +73,8 @@ class Evidence(Record):
         value, unit, reference: the figure, its unit ("" for a plain count or ratio) and what it is compared with.
         reference_text: what the reference is, in words.
         region: where; None for the whole image.
-        partner: the other region of a pair (copy-move). Which of the two is the original is not known.
+        partner: the other region of a pair (copy-move). Which of the two is the copy, the trace does not tell;
+            `copy_and_source` does where the expert's map told.
         log10_nfa: log10 of the number of false alarms; detections only.
         log10_tests: log10 of the number of tests that NFA multiplies by.
         p_value: conformal p-value where an instrument calibrates on photographs instead of a background model.
@@ -104,6 +105,19 @@ class Evidence(Record):
     reason: str = ""
     details: dict[str, Any] = Field(default_factory=dict)
     score_map: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def copy_and_source(self) -> tuple[Region, Region] | None:
+        """(copy, source) of a pair whose order is told in the details (`fakeexplain.copy_order`), else None."""
+        which = self.details.get("copy")
+        if self.region is None or self.partner is None or which not in ("region", "partner"):
+            return None
+        return (self.region, self.partner) if which == "region" else (self.partner, self.region)
+
+    @property
+    def areas(self) -> tuple[Region, ...]:
+        """Its region, or both of a pair, the copy first where that is told; empty for the whole image."""
+        return self.copy_and_source or tuple(r for r in (self.region, self.partner) if r is not None)
 
 
 class QualityReport(Record):

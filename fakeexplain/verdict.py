@@ -123,10 +123,11 @@ def significant(evidence: Sequence[Evidence], panel: Panel) -> list[Evidence]:
 
 
 def evidence_mask(items: Sequence[Evidence], height: int, width: int) -> np.ndarray:
-    """bool HxW: union of the regions (and partners: a copy and its source cannot be told apart) of these items."""
+    """bool HxW: union of the regions of these items; of a pair both, unless it is told which one is the copy."""
     mask = np.zeros((height, width), dtype=bool)
     for item in items:
-        for region in (item.region, item.partner):
+        order = item.copy_and_source
+        for region in (item.region, item.partner) if order is None else order[:1]:
             if region is not None:
                 mask |= decode_mask(region.mask)
     return mask

@@ -92,11 +92,9 @@ def crop_of(service: Service, picture_id: str, box_xyxy: Any) -> dict[str, Any]:
 
 def _areas(item: Evidence) -> list[tuple[Region, str, bool]]:
     """(region, label, whether it is the second of a pair)."""
-    if item.region is None:
-        return []
     if item.partner is None:
-        return [(item.region, item.id, False)]
-    return [(item.region, f"{item.id}a", False), (item.partner, f"{item.id}b", True)]
+        return [(r, item.id, False) for r in item.areas]
+    return [(r, f"{item.id}{letter}", letter == "b") for r, letter in zip(item.areas, "ab", strict=True)]
 
 
 def _entry(

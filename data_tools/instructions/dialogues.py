@@ -80,7 +80,7 @@ class Dialogues:
     def write(self) -> tuple[tuple[Message, ...], tuple[Evidence, ...]]:
         """One dialogue and all evidence it may cite."""
         evidence = self.picture.examination.evidence
-        regions = [r for e in evidence for r in (e.region, e.partner) if r is not None]
+        regions = [r for e in evidence for r in e.areas]
         state = _State(next_evidence=len(evidence) + 1, next_region=len(regions) + 1)
         for item in self.answers.findings:
             for region in (item.region, item.partner):

@@ -82,7 +82,7 @@ def _states(answers: PlainAnswers, text: str) -> bool:
 
 def _places(answers: PlainAnswers, text: str) -> bool:
     """One of the places found, by its id or in words; that there is none, where there is none."""
-    regions = [r for e in answers.findings for r in (e.region, e.partner) if r is not None]
+    regions = [r for e in answers.findings for r in e.areas]
     if not regions:
         return _states(answers, text)
     return any(re.search(rf"\b{r.id}\b", text) or place_of(r).lower() in text.lower() for r in regions)
@@ -144,10 +144,12 @@ def _named(answers: PlainAnswers, text: str) -> bool:
 
 
 def _of_source(answers: PlainAnswers, text: str) -> list[str]:
-    """Both places of a copy; that nobody can tell which came first, unless it was said."""
+    """Both places of a copy; which of them is the copy, or that nobody can tell which came first, unless said."""
     pairs = [e for e in answers.findings if e.partner is not None]
     if not pairs:
         return _unless(_says(r"\bno\b|\bnothing\b|\bnone\b|could not", text), answers.source_of_copy)
+    if pairs[0].copy_and_source is not None:
+        return [s for s in answers.source_of_copy() if s.rpartition(" [")[0] not in text]
     partners = [e.partner for e in pairs if e.partner is not None]
     if any(re.search(rf"\b{p.id}\b", text) or place_of(p) in text for p in partners):
         return []

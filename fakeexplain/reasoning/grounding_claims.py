@@ -92,10 +92,11 @@ _CHANCE = re.compile(
     re.IGNORECASE,
 )
 _CULPRIT = re.compile(
-    r"\b(?:is|was|are|as|be|being) the (?:copy|source|copied)\b|\bthe (?:copy|"
-    r"source) (?:is|was|lies)\b",
+    r"\b(?:is|was|are|as|be|being) the copied\b|\b(?:the|its) (?:copy|source)\b|"
+    r"\bcame (?:first|later|earlier|before|after)\b|\bthere (?:first|before)\b",
     re.IGNORECASE,
 )
+_ORDER = re.compile(r"\b(R\d+) (?:is|was) (?:taken for )?(?:the|its) (copy|source)\b", re.IGNORECASE)
 _WHERE = re.compile(r"\b(left|right|upper|lower|top|bottom|middle|centre|center|corner|edge)\b", re.IGNORECASE)
 
 
@@ -143,8 +144,8 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
         yield f"says there is no answer, the verdict is {verdict.label}"
     if re.search(r"\bchance\b", _CHANCE.sub("", said), re.IGNORECASE) and not RATE.search(said):
         yield "speaks of chance without the record's figure"
-    if _CULPRIT.search(said):
-        yield "tells which of two areas is the copy, which no trace tells"
+    if _CULPRIT.search(_without_order(said, cited)):
+        yield "tells which of two areas is the copy, which the record does not"
     if _LIKELIHOOD.search(said) and not _PROBABILITY.search(said):
         yield "says how likely something is in words of its own"
     decides = [e for e in cited if e.id in verdict.deciding_ids and verdict.label == "manipulated"]
@@ -156,6 +157,13 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
         )
         if not named and not ID.search(re.sub(r"\[E\d+\]", "", said)):
             yield "says that nothing was found, without saying by whom"
+
+
+def _without_order(said: str, cited: Sequence[Evidence]) -> str:
+    """The sentence less what it says rightly of which of two areas is the copy."""
+    told = [e.copy_and_source for e in cited]
+    right = {(r.id, role) for o in told if o for r, role in zip(o, ("copy", "source"), strict=True)}
+    return _ORDER.sub(lambda m: "…" if (m.group(1), m.group(2).lower()) in right else m.group(0), said)
 
 
 def _touch_problems(said: str, known: Known) -> Iterator[str]:
@@ -183,7 +191,7 @@ def _extent_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str
     """Evidence reaches as far as the regions of what is cited."""
     if _ASSERTS.search(said) and (match := _EXTENT.search(said)):
         yield f"says {match.group(0)!r} of evidence that has a place"
-    own = {r.id for e in cited for r in (e.region, e.partner) if r is not None}
+    own = {r.id for e in cited for r in e.areas}
     for region_id in regions if own else ():
         masks = [known.masks[i] for i in own if i in known.masks]
         if region_id not in own and not any(_meet(known.masks[region_id], m) for m in masks):
@@ -343,7 +351,7 @@ def _where_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str]
     """Single words of place, in any wording, have to be part of a place that is cited or named."""
     from fakeexplain.imaging.regions import place_words
 
-    held = " ".join(place_of(r) for e in cited for r in (e.region, e.partner) if r is not None)
+    held = " ".join(place_of(r) for e in cited for r in e.areas)
     held += " " + " ".join(place_words(known.masks[i]) for i in regions)
     same = {"top": "upper", "bottom": "lower", "center": "centre"}
     text = re.sub(r"\bleft (?:nothing|a|no|to)\b|\b(?:leaves|left) nothing", "…", said)

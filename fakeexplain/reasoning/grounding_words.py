@@ -24,6 +24,9 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 
+_ORDER_UNKNOWN = r"\bwhich (?:of the two )?(?:is the copy|came first) cannot be told\b"
+ORDER_UNKNOWN = re.compile(_ORDER_UNKNOWN, re.IGNORECASE)
+
 # Phrases that are true of every examination; taken out before anything is read. They use words that are else refused.
 FIXED = tuple(
     re.compile(p, re.IGNORECASE)
@@ -41,9 +44,7 @@ FIXED = tuple(
         r"\bnot ruled out\b",
         r"\bthese findings are … more probable if a part was altered locally than if it was not",
         r"\bby chance alone\b|\bwithout any alteration\b|\bpictures without alteration\b",
-        r"\bwhich (?:of the two )?(?:is the copy|came first) cannot be told\b|\bwhich "
-        r"of the two (?:is the copy|came first) cannot be told(?: from the (?:trace|"
-        r"measurement))?",
+        rf"{_ORDER_UNKNOWN}(?: from the (?:trace|measurement))?",
         r"\b(?:the |my )?(?:verdict|answer) (?:stays as it is|is not touched by "
         r"this|rests on other evidence|does not use it|does not change)\b",
         r"\bdo(?:es)? not (?:change|count for|enter) the verdict\b|\bhas no part "

@@ -48,6 +48,12 @@ TEXT = {
     "under_001": "under 0.1 %",
     "found": "{place}, {quantity}: {figure}.",
     "found_pair": "{place}, the picture repeats what it shows {partner}; {quantity}: {figure}.",
+    "order_unknown": "Which of the two is the copy cannot be told from the measurement.",
+    "order": (
+        "The trained network marks {copy} and does not mark {source}, so {copy_name} is taken for the copy and "
+        "{source_name} for its source; where it told two such areas apart in test forgeries, it was right for {right} "
+        "of {told}."
+    ),
     "measurement": (
         "{place}, {quantity}: {figure}; "
         "this region was chosen, not found, so the figure does not count for the verdict."
@@ -147,8 +153,7 @@ TRACES = {
     ),
     "duplicate_region": TraceWords(
         "Two areas that repeat each other",
-        "The fine detail of both areas agrees, as it does when one was copied over the other; which of the two is the "
-        "copy cannot be told.",
+        "The fine detail of both areas agrees, as it does when one was copied over the other.",
     ),
     "expert_region": TraceWords(
         "Marked by the trained network",

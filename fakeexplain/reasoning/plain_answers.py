@@ -19,6 +19,7 @@ from fakeexplain.reasoning.wording import (
     fact_sentence,
     finding_sentences,
     is_significant,
+    order_sentence,
     percent_of,
     quiet_sentence,
     rate_words,
@@ -263,7 +264,7 @@ class PlainAnswers:
         if regions[0].area_fraction != regions[1].area_fraction:
             large, small = sorted(regions, key=lambda r: -r.area_fraction)
             said.append(f"{large.id} is larger than {small.id}.")
-        shared = [e for e in self.findings if {r.id for r in (e.region, e.partner) if r} == {r.id for r in regions}]
+        shared = [e for e in self.findings if {r.id for r in e.areas} == {r.id for r in regions}]
         said += [s for e in shared[:1] for s in self.about(e)]
         return said if shared else said + [s for r in regions for s in self._measurement("region_contrast", r)]
 
@@ -325,7 +326,7 @@ class PlainAnswers:
             assert b is not None
             return [
                 end_with(f"{a.id}, {place_of(a)}, repeats {b.id}, {place_of(b)}", pairs[:1]),
-                end_with("Which of the two is the copy cannot be told from the measurement", pairs[:1]),
+                end_with(order_sentence(pairs[0]), pairs[:1]),
             ]
         searched = [e for e in self.request.examination.evidence if e.instrument == "copy_move"]
         said = [s for e in searched if e not in self.findings for s in self.about(e)]

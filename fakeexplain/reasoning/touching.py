@@ -17,7 +17,7 @@ def touching(region: Region, findings: Iterable[Evidence]) -> list[tuple[Evidenc
     """
     found = []
     for item in findings:
-        for place in (r for r in (item.region, item.partner) if r is not None):
+        for place in (r for r in item.areas):
             share = 1.0 if place.id == region.id else share_inside(region, place)
             if share >= TOUCHES:
                 found.append((item, place, share))

@@ -111,12 +111,31 @@ def finding_sentences(item: Evidence) -> list[str]:
     sentences = [_measured(item, words)]
     if words is not None:
         sentences.append(words.meaning)
+    if item.partner is not None:
+        sentences.append(order_sentence(item))
     chance = chance_words(item)
     if chance:
         sentences.append(_upper_first(chance) + ".")
     if item.limits:
         sentences.append(TEXT["alternatives"].format(causes=_listed(item.limits)))
     return sentences
+
+
+def order_sentence(item: Evidence) -> str:
+    """Which of two equal areas is the copy, or that nothing tells it."""
+    order = item.copy_and_source
+    if order is None:
+        return TEXT["order_unknown"]
+    copy, source = (f"{r.id}, {place_words(r)}," if r.id else f"the area {place_words(r)}" for r in order)
+    names = [r.id or name for r, name in zip(order, ("the first", "the second"), strict=True)]
+    return TEXT["order"].format(
+        copy=copy,
+        source=source.rstrip(","),
+        copy_name=names[0],
+        source_name=names[1],
+        right=item.details.get("copy_right"),
+        told=item.details.get("copy_told"),
+    )
 
 
 def quiet_sentence(item: Evidence) -> str:

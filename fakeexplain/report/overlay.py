@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fakeexplain.imaging.regions import box_of_mask, decode_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.reasoning.wording import is_significant
-from fakeexplain.records import Evidence, Examination, Region
+from fakeexplain.records import Evidence, Examination
 
 # Orange, sky blue, yellow, reddish purple, bluish green: those of the Okabe-Ito palette that are bright.
 COLOURS: tuple[tuple[int, int, int], ...] = (
@@ -139,12 +139,8 @@ def draw_evidence(examination: Examination, source: SourceImage) -> np.ndarray:
 
 
 def _mark(item: Evidence, colour: tuple[int, int, int]) -> Mark:
-    def mask(region: Region | None) -> np.ndarray | None:
-        return None if region is None else decode_mask(region.mask)
-
-    region_mask = mask(item.region)
-    assert region_mask is not None
-    return Mark(item.id, region_mask, mask(item.partner), colour)
+    first, *second = (decode_mask(r.mask) for r in item.areas)
+    return Mark(item.id, first, second[0] if second else None, colour)
 
 
 def _tint(out: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], marks: Sequence[Mark]) -> None:

@@ -87,14 +87,23 @@ def display_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return small >= 0.5 if (small >= 0.5).any() else small > 0
 
 
+def _labels(item: Evidence) -> tuple[str, ...]:
+    """What the close views of its areas are called; as on the picture, and with their part where that is told."""
+    if item.partner is None:
+        return (item.id,)
+    a, b = item.areas
+    names = tuple(f"{item.id}{letter}" + (f" ({r.id})" if r.id else "") for letter, r in (("a", a), ("b", b)))
+    if item.copy_and_source is None:
+        return names
+    return TEXT["crop_copy"].format(label=names[0]), TEXT["crop_source"].format(label=names[1])
+
+
 def crops_of(item: Evidence, source: SourceImage, mark: Mark) -> tuple[Picture, ...]:
     """Close views of the finding's region and of its partner, with thin outlines."""
     crops = []
-    areas = [(item.region, mark.region_mask, item.id), (item.partner, mark.partner_mask, f"{item.id}b")]
-    for region, mask, label in areas:
-        if region is None or mask is None or not mask.any():
+    for region, mask, label in zip(item.areas, (mark.region_mask, mark.partner_mask), _labels(item), strict=False):
+        if mask is None or not mask.any():
             continue
-        label = f"{item.id}a" if item.partner is not None and label == item.id else label
         x0, y0, x1, y1 = region.box_xyxy
         margin = max(16, max(x1 - x0, y1 - y0) // 5)
         ys = slice(max(y0 - margin, 0), min(y1 + margin, source.height))

@@ -36,6 +36,8 @@ TEXT = {
         "Map of suspicion: yellow is more. It shows where to look; the verdict rests on the findings, not on it."
     ),
     "crop_alt": "Close view of {label}: {words}",
+    "crop_copy": "{label}, taken for the copy",
+    "crop_source": "{label}, taken for its source",
     "crop_native": "{label}, at native pixels",
     "crop_reduced": "{label}, reduced to {percent} %",
     "crop_enlarged": "{label}, enlarged {factor} times",

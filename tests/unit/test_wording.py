@@ -212,7 +212,7 @@ def test_pairs_name_both_places_and_no_culprit() -> None:
     item = detection("duplicate_region", instrument="copy_move", partner=region_of_mask(corner_mask(60, 70), "R2"))
     text = describe(item)
     assert "In the upper left (12 % of the image), the picture repeats what it shows in the lower right" in text
-    assert "which of the two is the copy cannot be told" in text
+    assert "Which of the two is the copy cannot be told from the measurement" in text
 
 
 def test_the_network_is_worded_by_its_p_value() -> None:

@@ -95,7 +95,7 @@ def _verdict(h: Heard) -> bool:
 
 
 def _place(h: Heard) -> bool:
-    places = [r for e in h.deciding for r in (e.region, e.partner) if r is not None]
+    places = [r for e in h.deciding for r in e.areas]
     if not places:
         return bool(_NOWHERE.search(h.text)) or h.states_verdict
     named = any(re.search(rf"\b{r.id}\b", h.text) for r in places)
@@ -103,7 +103,7 @@ def _place(h: Heard) -> bool:
 
 
 def _shown(h: Heard) -> bool:
-    places = [r for e in h.deciding for r in (e.region, e.partner) if r is not None]
+    places = [r for e in h.deciding for r in e.areas]
     if not places:
         return not h.answer.regions and (bool(_NOWHERE.search(h.text)) or h.states_verdict)
     true = np.logical_or.reduce([decode_mask(r.mask) for r in places])
@@ -161,7 +161,7 @@ def _touched(h: Heard) -> bool:
 def touches(findings: list[Evidence], region: Region) -> bool:
     """Whether a finding covers at least a hundredth of a region."""
     mask = decode_mask(region.mask)
-    found = [decode_mask(r.mask) for e in findings for r in (e.region, e.partner) if r is not None]
+    found = [decode_mask(r.mask) for e in findings for r in e.areas]
     return any((f & mask).sum() >= 0.01 * mask.sum() for f in found)
 
 
@@ -194,7 +194,7 @@ def _file(h: Heard) -> bool:
 def _copy(h: Heard) -> bool:
     pairs = [e for e in h.deciding if e.trace == "duplicate_region"]
     if pairs:
-        said = [[bool(re.search(rf"\b{r.id}\b", h.text)) for r in (e.region, e.partner) if r] for e in pairs]
+        said = [[bool(re.search(rf"\b{r.id}\b", h.text)) for r in e.areas] for e in pairs]
         return any(all(s) for s in said)
     return reading.says_touched(h.text) is False or bool(re.search(r"could not be carried out", h.text))
 

@@ -61,8 +61,11 @@ def shown_region(talk: Talk, question: str) -> np.ndarray | None:
 
 
 def _partner(examination: Examination) -> np.ndarray | None:
-    """The other of two equal areas of the first finding that has one: which of them is the copy, the trace does not
-    tell."""
+    """The source of the first finding that has one; where its order is not told, the other of its two areas."""
     deciding = [e for e in examination.evidence if e.id in examination.verdict.deciding_ids]
-    other = next((e.partner for e in deciding if e.partner is not None), None)
-    return None if other is None else decode_mask(other.mask)
+    pair = next((e for e in deciding if e.partner is not None), None)
+    if pair is None:
+        return None
+    order = pair.copy_and_source
+    source = order[1] if order is not None else pair.partner
+    return None if source is None else decode_mask(source.mask)

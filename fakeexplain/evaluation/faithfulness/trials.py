@@ -115,7 +115,7 @@ def _unknown(text: str, examination: Examination) -> list[str]:
 def _signature(examination: Examination) -> tuple[str, frozenset[str]]:
     """(verdict, places of the deciding regions)."""
     deciding = [e for e in examination.evidence if e.id in examination.verdict.deciding_ids]
-    regions = [r for e in deciding for r in (e.region, e.partner) if r is not None]
+    regions = [r for e in deciding for r in e.areas]
     return examination.verdict.label, frozenset(r.words.rpartition(", ")[0] for r in regions)
 
 
