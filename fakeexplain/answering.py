@@ -20,6 +20,7 @@ from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.completing import completion
 from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
+from fakeexplain.reasoning.grounding_records import QUIET
 from fakeexplain.reasoning.intents import ANSWERABLE, Asked, understand
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.plain_writer import PlainWriter
@@ -297,7 +298,12 @@ class Turn:
         return None
 
     def _told(self, found: Checked) -> bool:
-        return found.text in {s.text for s in self.sentences}
+        """Whether an answer holds a sentence already, or another that says of the same record that it is quiet."""
+        quiet = len(found.evidence_ids) == 1 and QUIET.search(found.text) is not None
+        return any(
+            s.text == found.text or (quiet and s.evidence_ids == found.evidence_ids and QUIET.search(s.text))
+            for s in self.sentences
+        )
 
     def _deterministic(self, refused: Checked) -> Iterator[str]:
         """Sentences by rule about what the refused one cites."""

@@ -18,7 +18,7 @@ from fakeexplain import region_test
 from fakeexplain.imaging.regions import box_of_largest_part
 from training.data import Batch
 
-REGIONS = 4  # of one picture; half of them around the edit of a forged one
+REGIONS = 12  # of one picture, which costs little beside a look at it; half of them around the edit of a forged one
 LEAST = 16  # pixels of a side
 _FREE = 0.01  # part of a negative that may be forged
 _TRIES = 24

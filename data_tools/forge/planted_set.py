@@ -4,8 +4,8 @@
     fakeexplain bench planted/* --out results
 
 Each kind becomes a folder with images/, masks/ and a manifest that names the strata and the full history. Hosts are
-brought to one size by a central crop at native resolution; photographs too small for a region are passed over. For
-copies the mask marks both places, because no method can tell the original from the copy.
+brought to one size by a central crop at native resolution; photographs too small for a region are passed over. The
+mask of a copy is the pasted place, and donors/ holds where it was taken from.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ def write_planted(
     for number, (kind, size, quality) in enumerate(track(cells, description="planting")):
         rng = np.random.default_rng([seed, number])
         folder = out / kind
-        for part in ("images", "masks"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / "images").mkdir(parents=True, exist_ok=True)
         label = "PNG" if quality is None else str(quality)
         records = []
         for index in range(per_cell):
@@ -73,8 +72,10 @@ def write_planted(
             stem = f"{Path(path).stem}-{size}-{label}-{index:03d}"
             name = f"{stem}.{'png' if quality is None else 'jpg'}"
             (folder / "images" / name).write_bytes(made.image_bytes)
-            mask = made.mask if made.donor_mask is None else made.mask | made.donor_mask
-            Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{stem}.png")
+            for part, mask in (("masks", made.mask), ("donors", made.donor_mask)):
+                if mask is not None:
+                    (folder / part).mkdir(exist_ok=True)
+                    Image.fromarray(mask.astype(np.uint8) * 255).save(folder / part / f"{stem}.png")
             strata = {"kind": kind, "instrument": MEANT[kind], "size": size, "quality": label}
             records.append(
                 {

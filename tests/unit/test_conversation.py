@@ -15,6 +15,7 @@ from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import Asked
+from fakeexplain.reasoning.quoting import INSTRUMENT_PHRASES
 from fakeexplain.reasoning.wording import percent_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, AnswerSentence, ToolCall
@@ -454,3 +455,14 @@ def test_a_model_that_took_the_question_for_another_is_asked_in_plain_words(exam
     assert percent in answer.text
     assert rate in answer.text
     assert talk.ask("What is the capital of France?").struck == 0
+
+
+def test_that_a_record_is_quiet_is_said_once(examiner: Examiner) -> None:
+    quiet = "The check of the JPEG block grid found nothing beyond chance [E2]."
+    item = next(e for e in examiner.examine(FORGED).evidence if e.id == "E2")
+    assert item.kind == "detection"
+    lines = [quiet.replace("The check of the JPEG block grid", INSTRUMENT_PHRASES[item.instrument].capitalize())]
+    lines.append(lines[0].replace("found nothing", "reports nothing"))
+    answer = Conversation(examiner, FORGED, writer=Says(*lines)).ask("Explain the evidence.")
+    assert answer.text.count("nothing beyond chance [E2]") == 1
+    assert answer.struck == 0

@@ -13,7 +13,7 @@ from fakeexplain.models.processing import run_expert
 from fakeexplain.models.region_head import STRIDES, RegionHead, moments
 from tests.pictures import encode, photograph
 from tests.unit.tiny_models import expert
-from training.region_samples import LEAST, region_samples
+from training.region_samples import LEAST, REGIONS, region_samples
 
 CHANNELS = (4, 3, 5, 6)
 
@@ -115,20 +115,20 @@ def batch(*edits: tuple[int, int, int, int] | None, side: int = 128) -> dict[str
 def test_regions_to_learn_from_lie_around_edits_or_far_from_them_in_the_same_sizes() -> None:
     samples = batch((20, 30, 52, 70), None, None, (64, 64, 96, 104))
     regions, labels, known = region_samples(samples)
-    assert regions.shape == (4, 4, 32, 32)
-    assert labels.tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0]]
+    assert regions.shape == (4, REGIONS, 32, 32)
+    around, nothing = [1] * (REGIONS // 2) + [0] * (REGIONS // 2), [0] * REGIONS
+    assert labels.tolist() == [around, nothing, nothing, around]
     assert known.all()
     forged = torch.nn.functional.avg_pool2d(samples["forged"].float(), 4)
     inside = (regions * forged).sum(dim=(2, 3)) / regions.sum(dim=(2, 3))
     assert (inside[labels == 0] <= 0.02).all()
     assert (inside[labels == 1] > 0.3).all()
-    assert (16 * regions.sum(dim=(2, 3))[labels == 0]).tolist() == [32.0 * 40.0] * 12
+    assert (16 * regions.sum(dim=(2, 3))[labels == 0]).tolist() == [32.0 * 40.0] * (3 * REGIONS)
     again = region_samples(samples)
     assert all(torch.equal(a, b) for a, b in zip((regions, labels, known), again, strict=True))
 
 
 def test_a_picture_without_a_free_place_has_fewer_regions_and_tiny_edits_a_least_size() -> None:
     regions, labels, known = region_samples(batch((0, 0, 128, 128), (5, 5, 9, 9)))
-    assert known[0].tolist() == [1, 1, 0, 0]
-    assert labels[0].tolist() == [1, 1, 0, 0]
+    assert known[0].tolist() == labels[0].tolist() == [1] * (REGIONS // 2) + [0] * (REGIONS // 2)
     assert (regions[1][labels[1] > 0].sum(dim=(1, 2)) * 16 >= LEAST * LEAST).all()
