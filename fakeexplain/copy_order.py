@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from scipy import special
 
 from fakeexplain.imaging.regions import decode_mask
+from fakeexplain.instruments.copy_move import other_way_round
 from fakeexplain.records import Evidence
 from fakeexplain.verdict import EXPERT
 
@@ -65,7 +66,7 @@ def copy_first(means: tuple[float, float] | None) -> bool | None:
 
 
 def with_order(evidence: Sequence[Evidence], counts: CopyOrderCounts | None) -> list[Evidence]:
-    """The records with `details["copy"]` ("region" or "partner") where a pair's order can be told, in their order.
+    """The records, in their order; a pair whose order can be told has its copy as `region` and says so in its details.
 
     Args:
         evidence: of one picture; the expert's carries its map. counts: of these weights; None tells nothing.
@@ -83,11 +84,11 @@ def _told(item: Evidence, map_: np.ndarray, counts: CopyOrderCounts) -> Evidence
     first = copy_first(means)
     if first is None or means is None:
         return item
+    item = item if first else other_way_round(item)
     order = {
-        "copy": "region" if first else "partner",
         "copy_mean_logit": round(max(means), 3),
         "source_mean_logit": round(min(means), 3),
-        "copy_told": counts.told,
-        "copy_right": counts.right,
+        "order_told": counts.told,
+        "order_right": counts.right,
     }
     return item.model_copy(update={"details": {**item.details, **order}})

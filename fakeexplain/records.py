@@ -109,15 +109,14 @@ class Evidence(Record):
     @property
     def copy_and_source(self) -> tuple[Region, Region] | None:
         """(copy, source) of a pair whose order is told in the details (`fakeexplain.copy_order`), else None."""
-        which = self.details.get("copy")
-        if self.region is None or self.partner is None or which not in ("region", "partner"):
+        if "order_told" not in self.details or self.region is None or self.partner is None:
             return None
-        return (self.region, self.partner) if which == "region" else (self.partner, self.region)
+        return self.region, self.partner
 
     @property
     def areas(self) -> tuple[Region, ...]:
-        """Its region, or both of a pair, the copy first where that is told; empty for the whole image."""
-        return self.copy_and_source or tuple(r for r in (self.region, self.partner) if r is not None)
+        """Its region, or both of a pair; empty for the whole image."""
+        return tuple(r for r in (self.region, self.partner) if r is not None)
 
 
 class QualityReport(Record):

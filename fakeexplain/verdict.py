@@ -122,14 +122,17 @@ def significant(evidence: Sequence[Evidence], panel: Panel) -> list[Evidence]:
     return chosen
 
 
-def evidence_mask(items: Sequence[Evidence], height: int, width: int) -> np.ndarray:
-    """bool HxW: union of the regions of these items; of a pair both, unless it is told which one is the copy."""
+def evidence_mask(items: Sequence[Evidence], height: int, width: int, *, sources: bool = False) -> np.ndarray:
+    """bool HxW: union of the regions of these items; of a pair both, unless it is told which one is the copy.
+
+    Args:
+        sources: both of every pair.
+    """
     mask = np.zeros((height, width), dtype=bool)
     for item in items:
-        order = item.copy_and_source
-        for region in (item.region, item.partner) if order is None else order[:1]:
-            if region is not None:
-                mask |= decode_mask(region.mask)
+        told = item.copy_and_source is not None and not sources
+        for region in item.areas[:1] if told else item.areas:
+            mask |= decode_mask(region.mask)
     return mask
 
 
@@ -145,7 +148,7 @@ def decide(
     deciding: tuple[str, ...] = ()
     if not quality.examinable:
         label, reason = "inconclusive", f"The picture cannot be judged: {quality.reasons[0]}."
-    elif sound and evidence_mask(sound, height, width).mean() > WHOLE_IMAGE:
+    elif sound and evidence_mask(sound, height, width, sources=True).mean() > WHOLE_IMAGE:
         label = "inconclusive"
         conflicts = (*conflicts, "The findings cover nearly the whole picture, so they do not show a local change.")
         reason = "Something measurable happened to nearly the whole picture, which is not evidence of a local change."

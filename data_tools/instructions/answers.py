@@ -98,7 +98,15 @@ class Answers:
         return self._say(p.FINDING_ANY, **values)
 
     def meaning(self, item: Evidence) -> list[str]:
-        return [self._say(p.MEANING[item.trace], cites=cite([item]))] if item.trace in p.MEANING else []
+        said = [self._say(p.MEANING[item.trace], cites=cite([item]))] if item.trace in p.MEANING else []
+        return said + ([self._order(item)] if item.partner is not None else [])
+
+    def _order(self, pair: Evidence) -> str:
+        """Which of two areas is the copy, or that nobody can tell."""
+        order = pair.copy_and_source
+        if order is None:
+            return self._say(p.SOURCE_UNKNOWN, cites=cite([pair]))
+        return self._say(p.SOURCE_TOLD, copy=order[0].id, source=order[1].id, cites=cite([pair]))
 
     def chance(self, item: Evidence) -> list[str]:
         rate = rate_of(item)
@@ -208,14 +216,15 @@ class Answers:
             return [self._say(p.NO_COPY, cites=cite(searched[:1]))], None
         assert pair.region is not None
         assert pair.partner is not None
-        source, copy = pair.partner, pair.region
+        copy, source = pair.copy_and_source or (pair.region, pair.partner)
         donor = self.picture.sample.donor_mask
-        if donor is not None:  # the forge knows which is which; the sentence says that the trace does not
+        if pair.copy_and_source is None and donor is not None:
+            # the forge knows which is which; the sentence says that the trace does not
             covered = [int((decode_mask(r.mask) & donor).sum()) for r in (source, copy)]
             source, copy = (source, copy) if covered[0] >= covered[1] else (copy, source)
         values = {"region": source.id, "other_region": copy.id, "cites": cite([pair])}
         first = self._say(p.SOURCE_SHOWN, **values, place=place_of(source), partner=place_of(copy))
-        return [first, self._say(p.SOURCE_UNKNOWN, cites=cite([pair]))], source
+        return [first, self._order(pair)], source
 
     def region(self, region: Region) -> list[str]:
         """Whether a finding touches a region somebody asks about."""

@@ -156,8 +156,7 @@ MEANING: dict[str, tuple[str, ...]] = {
     "duplicate_region": (
         (
             "{Two places of a scene hardly ever agree in their grain|Grain does not repeat by itself}, {unless one "
-            "was copied over the other|so a repeat suggests a copy}; which of the two is the copy cannot be told "
-            "{cites}."
+            "was copied over the other|so a repeat suggests a copy} {cites}."
         ),
     ),
 }
@@ -225,6 +224,11 @@ SOURCE_SHOWN = (
     "<SEG> {marks|shows} {region}, {place}, {the counterpart of|which matches} {other_region}, {partner} {cites}.",
 )
 SOURCE_UNKNOWN = ("Which of the two {is the copy|came first} cannot be told from the {trace|measurement} {cites}.",)
+SOURCE_TOLD = (
+    "{copy} is {taken for |}the copy {cites}.",
+    "Of the two, {copy} is {taken for |}the copy {cites}.",
+    "{source} is {taken for |}the source {cites}.",
+)
 NO_COPY = (
     (
         "{No repeated area passed its threshold|No duplicated area stands out}, so there is no source to show; the "

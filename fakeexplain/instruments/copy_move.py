@@ -208,6 +208,18 @@ class CopyMove(Instrument):
         )
 
 
+def other_way_round(item: Evidence) -> Evidence:
+    """A pair's record told from its other place: `region` and `partner` exchanged, the map between them inverted."""
+    details = dict(item.details)
+    turned = invert_map(np.asarray(details["transform"], dtype=np.float64))
+    details["transform"] = [[round(float(v), 5) for v in row] for row in turned]
+    details["scale"] = round(scale_of(turned), 4)
+    details["shift_pixels"] = [-v for v in details["shift_pixels"]]
+    if not details["mirrored"]:  # a mirrored turn undoes itself
+        details["rotation_degrees"] = -details["rotation_degrees"]
+    return item.model_copy(update={"region": item.partner, "partner": item.region, "details": details})
+
+
 def _propose(source: SourceImage) -> tuple[list[Proposal], int]:
     grey = np.clip(np.rint(source.luma), 0, 255).astype(np.uint8)
     points = extract(grey)

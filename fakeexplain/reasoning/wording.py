@@ -133,8 +133,8 @@ def order_sentence(item: Evidence) -> str:
         source=source.rstrip(","),
         copy_name=names[0],
         source_name=names[1],
-        right=item.details.get("copy_right"),
-        told=item.details.get("copy_told"),
+        right=item.details.get("order_right"),
+        told=item.details.get("order_told"),
     )
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_tools.instructions import phrases
+from data_tools.instructions.grammar import choose
 from fakeexplain.conversation import Conversation
 from fakeexplain.copy_order import APART, CopyOrderCounts, copy_first, mean_logits, with_order
 from fakeexplain.examiner import Examiner, Settings, examination_map, examination_mask
-from fakeexplain.imaging.regions import decode_mask
-from fakeexplain.instruments.copy_move import CopyMove
+from fakeexplain.imaging.regions import decode_mask, region_of_mask
+from fakeexplain.instruments._copy_move_compare import apply_map
+from fakeexplain.instruments.copy_move import CopyMove, other_way_round
 from fakeexplain.localization import Calibration, Expert, Localization
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.wording import describe
@@ -116,10 +119,34 @@ def test_whichever_place_is_marked_is_the_copy(told: Examination) -> None:
     swapped = pair_of(examiner(marked=other).examine(FORGED))
     assert swapped.copy_and_source is not None
     assert swapped.copy_and_source[0].mask == pair.copy_and_source[1].mask
-    assert swapped.areas == swapped.copy_and_source
-    assert {swapped.region, swapped.partner} == {pair.region, pair.partner}, "what was measured stays as it is"
+    assert swapped.copy_and_source[1].mask == pair.copy_and_source[0].mask
+    assert (swapped.value, swapped.log10_nfa) == (pair.value, pair.log10_nfa)
+    assert [-v for v in swapped.details["shift_pixels"]] == pair.details["shift_pixels"]
     everywhere = pair_of(examiner(marked=np.ones_like(TRUTH)).examine(FORGED))
     assert everywhere.copy_and_source is None
+
+
+@pytest.mark.parametrize(
+    "linear",
+    [[[0.0, -1.25], [1.25, 0.0]], [[-0.8, 0.0], [0.0, 0.8]]],
+    ids=["turned and larger", "mirrored and smaller"],
+)
+def test_a_pair_told_from_its_other_place_is_the_same_pair(linear: list[list[float]]) -> None:
+    first, second = (region_of_mask(place(b), name) for b, name in (((5, 5, 25, 25), "R1"), ((60, 40, 80, 60), "R2")))
+    rows = [[*row, shift] for row, shift in zip(linear, (90.0, 30.0), strict=True)]
+    details = {"transform": rows, "scale": 1.25, "shift_pixels": [55.0, 35.0], "rotation_degrees": 90.0}
+    values: dict[str, Any] = {"instrument": "copy_move", "instrument_version": "1", "kind": "detection", "trace": "t"}
+    details["mirrored"] = linear[0][0] < 0
+    item = Evidence(**values, quantity="q", region=first, partner=second, details=details)
+    turned = other_way_round(item)
+    assert (turned.region, turned.partner) == (second, first)
+    point = np.array([[12.0, 17.0]])
+    there = apply_map(np.array(rows), point)
+    assert apply_map(np.array(turned.details["transform"]), there) == pytest.approx(point, abs=1e-3)
+    assert turned.details["shift_pixels"] == [-55.0, -35.0]
+    assert turned.details["rotation_degrees"] == (90.0 if details["mirrored"] else -90.0)
+    again = other_way_round(turned)
+    assert (again.region, again.partner, again.details["shift_pixels"]) == (first, second, [55.0, 35.0])
 
 
 def test_nothing_is_told_without_a_map_or_without_counts() -> None:
@@ -175,6 +202,17 @@ def test_the_checker_knows_who_is_the_copy(told: Examination) -> None:
         (f"Which of the two came first cannot be told from the trace [{pair.id}].", False),
     ):
         assert (checker.check(said).finding == "supported") is holds, (said, checker.check(said))
+
+
+def test_dialogues_for_training_say_what_holds(told: Examination) -> None:
+    pair = pair_of(told)
+    copy, source = pair.copy_and_source or ()
+    rng = np.random.default_rng(0)
+    values = {"copy": copy.id, "source": source.id, "cites": f"[{pair.id}]"}
+    said = {choose(phrases.SOURCE_TOLD, values, rng) for _ in range(40)}
+    assert len(said) > 4
+    checker = Checker(told, told.evidence, {r.id: r for r in pair.areas})
+    assert {s: checker.check(s).problems for s in said} == dict.fromkeys(said, ())
 
 
 @pytest.mark.parametrize(
