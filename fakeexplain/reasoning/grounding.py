@@ -171,8 +171,11 @@ class Checker:
         if "‹cause›" in said and not _HEDGE.search(said):
             yield "tells another possible cause as a fact"
         said = self._without_promise(said)
-        if words.ORDER_UNKNOWN.search(said) and any(e.copy_and_source for e in cited):
-            yield "says that the copy cannot be told from its source, the record tells it"
+        if words.ORDER_UNKNOWN.search(said):
+            if any(e.copy_and_source for e in cited):
+                yield "says that the copy cannot be told from its source, the record tells it"
+            elif not any(e.partner is not None for e in cited):
+                yield "speaks of two areas, nothing cited has two"
         for fixed in words.FIXED:
             said = fixed.sub(core.GAP, said)
         said = words.UNCHANGED.sub("keep the file", said)

@@ -96,6 +96,7 @@ _CULPRIT = re.compile(
     r"\bcame (?:first|later|earlier|before|after)\b|\bthere (?:first|before)\b",
     re.IGNORECASE,
 )
+_PAIRED = re.compile(r"\b(?:repeats|matches|counterpart of) R\d+\b", re.IGNORECASE)
 _ORDER = re.compile(r"\b(R\d+) (?:is|was) (?:taken for )?(?:the|its) (copy|source)\b", re.IGNORECASE)
 _WHERE = re.compile(r"\b(left|right|upper|lower|top|bottom|middle|centre|center|corner|edge)\b", re.IGNORECASE)
 
@@ -144,6 +145,8 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
         yield f"says there is no answer, the verdict is {verdict.label}"
     if re.search(r"\bchance\b", _CHANCE.sub("", said), re.IGNORECASE) and not RATE.search(said):
         yield "speaks of chance without the record's figure"
+    if _PAIRED.search(said) and not any(e.partner and {r.id for r in e.areas} <= set(regions) for e in cited):
+        yield "says that two areas repeat each other, the record does not"
     if _CULPRIT.search(_without_order(said, cited)):
         yield "tells which of two areas is the copy, which the record does not"
     if _LIKELIHOOD.search(said) and not _PROBABILITY.search(said):

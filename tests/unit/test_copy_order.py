@@ -236,6 +236,28 @@ def test_nobody_says_who_is_the_copy_where_it_is_not_told(said: str) -> None:
     assert Checker(silent, silent.evidence, regions).check("R1 repeats R2 [E1].").finding == "supported"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Which of the two is the copy cannot be told from the trace [E1].",
+        "R1 repeats R2 [E1].",
+        "R1 lies in the upper left, the counterpart of R2 [E1].",
+    ],
+)
+def test_nobody_speaks_of_a_pair_that_is_none(told: Examination, said: str) -> None:
+    pair = pair_of(told)
+    alone = Examiner(Settings(instruments=("copy_move",), expert=None), threads=1).examine(
+        encode(photograph("chelsea"))
+    )
+    regions = {r.id: r for r in pair.areas}
+    assert alone.evidence[0].partner is None
+    assert Checker(alone, alone.evidence, regions).check(said).finding == "unsupported"
+    single = pair.model_copy(update={"partner": None})
+    assert Checker(told, [single, *told.evidence[1:]], regions).check(said).finding == "unsupported"
+    third = {**regions, "R3": region_of_mask(decode_mask(pair.areas[0].mask), "R3")}
+    assert Checker(told, told.evidence, third).check("R1 repeats R3 [E1].").finding == "unsupported"
+
+
 def test_a_report_draws_the_copy_first(told: Examination) -> None:
     page = render_html(told, examiner().load(FORGED))
     copy, source = pair_of(told).copy_and_source or ()
