@@ -138,7 +138,8 @@ class PlainAnswers:
             said.append(self._located(item))
             if item.region is not None and item.partner is not None:
                 a, b = item.region, item.partner
-                said.append(end_with(f"The two areas are {a.id}, {place_of(a)}, and {b.id}, {place_of(b)}", [item]))
+                both = f"The two areas are {a.id}, {place_of(a)}, and {b.id}, {place_of(b)}"
+                said.append(end_with(both if item.copy_and_source is None else order_sentence(item), [item]))
         return said
 
     def nowhere(self) -> str:

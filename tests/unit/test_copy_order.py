@@ -13,13 +13,14 @@ from data_tools.instructions import phrases
 from data_tools.instructions.grammar import choose
 from fakeexplain.conversation import Conversation
 from fakeexplain.copy_order import APART, CopyOrderCounts, copy_first, mean_logits, with_order
+from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.examiner import Examiner, Settings, examination_map, examination_mask
 from fakeexplain.imaging.regions import decode_mask, region_of_mask
 from fakeexplain.instruments._copy_move_compare import apply_map
 from fakeexplain.instruments.copy_move import CopyMove, other_way_round
 from fakeexplain.localization import Calibration, Expert, Localization
 from fakeexplain.reasoning.grounding import Checker
-from fakeexplain.reasoning.wording import describe
+from fakeexplain.reasoning.wording import describe, order_sentence
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence, Examination
 from fakeexplain.report.render import render_html
@@ -202,6 +203,17 @@ def test_the_checker_knows_who_is_the_copy(told: Examination) -> None:
         (f"Which of the two came first cannot be told from the trace [{pair.id}].", False),
     ):
         assert (checker.check(said).finding == "supported") is holds, (said, checker.check(said))
+
+
+def test_a_source_is_not_claimed_as_altered(told: Examination) -> None:
+    pair = pair_of(told)
+    copy, source = (decode_mask(r.mask) for r in pair.copy_and_source or ())
+    known = reading.known_from(told, told.evidence, {r.id: r for r in pair.areas})
+    for said in (order_sentence(pair), "{} is the copy and {} is its source.".format(*(r.id for r in pair.areas))):
+        claimed = reading.claimed_mask(said.replace(".", f" [{pair.id}]."), known, *TRUTH.shape)
+        assert np.array_equal(claimed, copy), said
+    both = reading.claimed_mask("{1} repeats {0} [E1].".format(*(r.id for r in pair.areas)), known, *TRUTH.shape)
+    assert np.array_equal(both, copy | source)
 
 
 def test_dialogues_for_training_say_what_holds(told: Examination) -> None:

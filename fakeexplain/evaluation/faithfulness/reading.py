@@ -17,6 +17,7 @@ from fakeexplain.reasoning import grounding_records as core
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
 from fakeexplain.reasoning.quoting import INSTRUMENT_PHRASES, quote
 from fakeexplain.records import Answer, Evidence, Examination, Region, Verdict
+from fakeexplain.verdict import evidence_mask
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _CITES = re.compile(r"\s*(?:\[E\d+\])+")
@@ -238,11 +239,14 @@ def schema_problems(answer: Answer, known: core.Known) -> list[str]:
     return problems
 
 
+_SOURCE = re.compile(r"\b(R\d+)(?: is| was)?(?: taken)?(?: for)? (?:the|its) source\b")
+
+
 def claimed_mask(text: str, known: core.Known, height: int, width: int) -> np.ndarray:
     """bool HxW: the pixels that an answer says are altered.
 
     Regions named by id; boxes; else the regions of the evidence that a sentence with a place cites; else the cell of a
-    3x3 grid that a place names. Sentences that say no are passed over.
+    3x3 grid that a place names. Sentences that say no are passed over, and what a sentence rightly calls a source.
     """
     mask = np.zeros((height, width), bool)
     for sentence in sentences_of(text):
@@ -252,16 +256,16 @@ def claimed_mask(text: str, known: core.Known, height: int, width: int) -> np.nd
         boxes = [tuple(int(v) for v in m.groups()) for m in core.BOX.finditer(sentence)]
         places = core.PLACE.findall(sentence.lower())
         cited = [e for e in known.cited(sentence) if e.kind == "detection" and e.region is not None]
+        sources = {o[1].id for e in cited if (o := e.copy_and_source)} & set(_SOURCE.findall(sentence))
         if regions:
-            for name in regions:
+            for name in set(regions) - sources:
                 mask |= known.masks[name]
         elif boxes:
             for box in boxes:
                 mask |= mask_of_box(box, height, width)  # type: ignore[arg-type]
         elif places and cited:
             for item in cited:
-                for region in (item.region, item.partner):
-                    mask |= decode_mask(region.mask) if region is not None else False
+                mask |= evidence_mask([item], height, width)
         else:
             for place in places:
                 mask |= cell_mask(place, height, width)
