@@ -76,6 +76,8 @@ def evidence_line(item: Evidence, verdict: Verdict) -> str:
         text += "; chosen region, not part of the verdict"
     elif rate := rate_of(item):
         text += f"; by chance in fewer than {rate} pictures"
+    if order := item.copy_and_source:
+        text += f"; {order[0].id} is taken for the copy, {order[1].id} for its source"
     return text + (f"; could also come from {'; or '.join(quote(c) for c in item.limits)}" if item.limits else "")
 
 
