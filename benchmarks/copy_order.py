@@ -50,10 +50,11 @@ def look_at(item: Item, weights: Path | None) -> list[str]:
     if not places:
         return []
     truth = read_true_mask(item.mask_path, source.height, source.width)
-    return list(_judged(places, truth, load_cached(weights).localize(source, threads=1).map))
+    return list(judged(places, truth, load_cached(weights).localize(source, threads=1).map))
 
 
-def _judged(places: list[tuple[np.ndarray, np.ndarray]], truth: np.ndarray, map_: np.ndarray) -> Iterator[str]:
+def judged(places: list[tuple[np.ndarray, np.ndarray]], truth: np.ndarray, map_: np.ndarray) -> Iterator[str]:
+    """One word for each pair of places; truth bool HxW, map float32 HxW."""
     for pair in places:
         first, second = (float(truth[place].mean()) for place in pair)
         if max(first, second) <= ALTERED or min(first, second) >= INTACT:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.copy_order import judged, record
 from data_tools.instructions import phrases
 from data_tools.instructions.grammar import choose
 from fakeexplain.conversation import Conversation
@@ -18,8 +21,9 @@ from fakeexplain.examiner import Examiner, Settings, examination_map, examinatio
 from fakeexplain.imaging.regions import decode_mask, region_of_mask
 from fakeexplain.instruments._copy_move_compare import apply_map
 from fakeexplain.instruments.copy_move import CopyMove, other_way_round
-from fakeexplain.localization import Calibration, Expert, Localization
+from fakeexplain.localization import Calibration, Expert, Localization, embedded_folder
 from fakeexplain.reasoning.grounding import Checker
+from fakeexplain.reasoning.prompting import evidence_line
 from fakeexplain.reasoning.wording import describe, order_sentence
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence, Examination
@@ -164,6 +168,8 @@ def test_the_order_is_worded_with_what_was_counted(told: Examination) -> None:
     assert f"so {copy.id} is taken for the copy and {source.id} for its source" in said
     assert "right for 11 of 12" in said
     assert "cannot be told" not in said
+    told_line = evidence_line(pair_of(told), told.verdict)
+    assert f"; {copy.id} is taken for the copy, {source.id} for its source" in told_line
     assert "Which of the two is the copy cannot be told" in describe(pair_of(examiner(None).examine(FORGED)))
 
 
@@ -275,6 +281,20 @@ def test_a_report_draws_the_copy_first(told: Examination) -> None:
     copy, source = pair_of(told).copy_and_source or ()
     first, second = page.index(f"E1a ({copy.id}), taken for the copy"), page.index(f"E1b ({source.id}), taken for its")
     assert first < second
+
+
+def test_pairs_are_counted_against_the_truth(tmp_path: Path) -> None:
+    first, second = place((5, 5, 25, 25)), place((60, 40, 80, 60))
+    marks = np.where(second, 0.95, 0.05).astype(np.float32)
+    assert list(judged([(first, second)], second, marks)) == ["right"]
+    assert list(judged([(first, second)], first, marks)) == ["wrong"]
+    assert list(judged([(first, second)], second, np.full_like(marks, 0.05))) == ["untold"]
+    assert list(judged([(first, second)], first | second, marks)) == ["unclear"]
+    shutil.copytree(embedded_folder(), tmp_path / "weights")
+    record(tmp_path / "weights", 9, 5, 4, "a test")
+    counted = Expert.load(tmp_path / "weights").calibration
+    assert counted is not None
+    assert counted.copy_order == CopyOrderCounts(pairs=9, told=5, right=4, data="a test")
 
 
 def test_the_embedded_expert_tells_a_copy_from_its_source() -> None:
