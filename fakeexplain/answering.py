@@ -76,6 +76,16 @@ def _sentences(writer: Writer, request: WriteRequest) -> Generator[str, None, No
             close()
 
 
+def _alike(told: AnswerSentence, found: Checked) -> bool:
+    """Whether two sentences call the same record quiet, or quote the same clause without any record."""
+    if told.evidence_ids != found.evidence_ids:
+        return False
+    if len(found.evidence_ids) == 1:
+        return QUIET.search(told.text) is not None and QUIET.search(found.text) is not None
+    clause = found.text.partition(": ")[2]
+    return not found.evidence_ids and bool(clause) and told.text.partition(": ")[2] == clause
+
+
 def _by_rule(writer: Writer) -> bool:
     return isinstance(writer, (PlainWriter, _Telling))
 
@@ -298,12 +308,9 @@ class Turn:
         return None
 
     def _told(self, found: Checked) -> bool:
-        """Whether an answer holds a sentence already, or another that says of the same record that it is quiet."""
-        quiet = len(found.evidence_ids) == 1 and QUIET.search(found.text) is not None
-        return any(
-            s.text == found.text or (quiet and s.evidence_ids == found.evidence_ids and QUIET.search(s.text))
-            for s in self.sentences
-        )
+        """Whether an answer holds a sentence already, or the same in other words: that a record is quiet, or what was
+        not tested."""
+        return any(s.text == found.text or _alike(s, found) for s in self.sentences)
 
     def _deterministic(self, refused: Checked) -> Iterator[str]:
         """Sentences by rule about what the refused one cites."""

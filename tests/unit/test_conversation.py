@@ -466,3 +466,12 @@ def test_that_a_record_is_quiet_is_said_once(examiner: Examiner) -> None:
     answer = Conversation(examiner, FORGED, writer=Says(*lines)).ask("Explain the evidence.")
     assert answer.text.count("nothing beyond chance [E2]") == 1
     assert answer.struck == 0
+
+
+def test_that_something_was_not_tested_is_said_once(examiner: Examiner) -> None:
+    first, second = examiner.examine(FORGED).verdict.not_tested[:2]
+    lines = (f"Left open: {first}.", f"Out of reach here: {first}.", f"Nobody tested here: {second}.")
+    answer = Conversation(examiner, FORGED, writer=Says(*lines)).ask("What was not tested?")
+    assert answer.text.count(first) == 1
+    assert answer.text.count(second) == 1
+    assert answer.struck == 0
