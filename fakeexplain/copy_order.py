@@ -22,6 +22,7 @@ from fakeexplain.instruments.copy_move import other_way_round
 from fakeexplain.records import Evidence
 from fakeexplain.verdict import EXPERT
 
+TRACE = "duplicate_region"
 MARKED = 0.0  # mean logit of the map from which a place counts as marked; 0 is the map's own threshold of 0.5
 APART = 1.5  # least difference of the two means in logits
 LEAST_OWN = 0.25  # of a place must not lie in the other one
@@ -74,7 +75,7 @@ def with_order(evidence: Sequence[Evidence], counts: CopyOrderCounts | None) -> 
     map_ = next((e.score_map for e in evidence if e.instrument == EXPERT and e.kind == "detection"), None)
     if map_ is None or counts is None or not counts.told:
         return list(evidence)
-    return [_told(e, map_, counts) if e.kind == "detection" and e.partner is not None else e for e in evidence]
+    return [_told(e, map_, counts) if e.trace == TRACE and e.partner is not None else e for e in evidence]
 
 
 def _told(item: Evidence, map_: np.ndarray, counts: CopyOrderCounts) -> Evidence:
