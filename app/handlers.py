@@ -142,8 +142,7 @@ def select_evidence(
         wanted = ", ".join(e.id for e in every)
         raise UnknownEvidenceError(f"no evidence {printable(evidence_id, 20)!r}; wanted one of {wanted}")
     item, colour = every[index], COLOURS[index % len(COLOURS)]
-    letters = "ab" if item.partner is not None else ("",)
-    pairs = [(r, f"{item.id}{letter}") for r, letter in zip(item.areas, letters, strict=False)]
+    pairs = zip(item.areas, item.area_labels, strict=True)
     layers = [region_layer(r, label, colour, side=side) for r, label in pairs]
     return Selection(evidence_item(item, picture.examination, picture.notes), tuple(layers))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,12 +92,8 @@ def record(folder: Path, pairs: int, told: int, right: int, data: str) -> None:
     """Writes the counts beside the weights."""
     calibration = Expert.load(folder).calibration
     assert calibration is not None
-    counted = calibration.model_copy(
-        update={"copy_order": CopyOrderCounts(pairs=pairs, told=told, right=right, data=data)}
-    )
-    path = folder / "calibration.json"
-    path.write_text(json.dumps(counted.model_dump(mode="json"), indent=None) + "\n", encoding="utf-8")
-    print(f"{path}: written")
+    counts = CopyOrderCounts(pairs=pairs, told=told, right=right, data=data)
+    print(f"{calibration.model_copy(update={'copy_order': counts}).write(folder)}: written")
 
 
 if __name__ == "__main__":

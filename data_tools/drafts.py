@@ -112,7 +112,7 @@ def draft(examiner: Examiner, task: Task, *, with_mask: bool = False, writer: Wr
     ]
     if with_mask and task.mask is not None:
         mask = read_mask(task.mask, task.root)
-        regions = sum(r is not None for e in evidence for r in (e.region, e.partner))
+        regions = sum(len(e.areas) for e in evidence)
         name = f"R{regions + 1}"
         measured = measure_mask(examiner, source, mask, name, len(evidence) + 1)
         added = mask_claims(measured)

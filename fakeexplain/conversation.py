@@ -80,8 +80,8 @@ class Conversation:
         self._measured: list[Evidence] = []
         self._failed: list[tuple[str, str]] = []
         self._turns: list[Answer] = []
-        found = [r for e in self.examination.evidence for r in (e.region, e.partner)]
-        self._regions: dict[str, Region] = {r.id: r for r in found if r is not None and r.id}
+        found = [r for e in self.examination.evidence for r in e.areas]
+        self._regions: dict[str, Region] = {r.id: r for r in found if r.id}
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

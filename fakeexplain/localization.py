@@ -39,6 +39,7 @@ from fakeexplain.records import REGION_TEST, Evidence, QualityReport
 from fakeexplain.region_test import Law
 from fakeexplain.verdict import EXPERT
 
+CALIBRATION_FILE = "calibration.json"
 MAP_THRESHOLD = 0.5
 LEAST_AREA = 0.001  # of the picture; smaller marks are neither an alarm nor a region
 LEAST_PIXELS = 64  # of one connected mark
@@ -88,6 +89,12 @@ class Calibration(BaseModel):
     region_photographs: int = 0
     copy_order: CopyOrderCounts | None = None
     data: str
+
+    def write(self, folder: Path) -> Path:
+        """Writes calibration.json into a folder of weights; returns its path."""
+        path = folder / CALIBRATION_FILE
+        path.write_text(self.model_dump_json() + "\n", encoding="utf-8")
+        return path
 
     def band_of(self, band: str) -> str:
         """The band whose photographs a picture of `band` is compared with."""
@@ -147,7 +154,7 @@ class Expert:
         model, digest = load_expert(path), weights_sha256(path)
         calibration = None
         if calibrated:
-            file = path / "calibration.json"
+            file = path / CALIBRATION_FILE
             try:
                 calibration = Calibration.model_validate_json(file.read_text("utf-8"))
             except (OSError, ValidationError) as error:

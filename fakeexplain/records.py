@@ -118,6 +118,13 @@ class Evidence(Record):
         """Its region, or both of a pair; empty for the whole image."""
         return tuple(r for r in (self.region, self.partner) if r is not None)
 
+    @property
+    def area_labels(self) -> tuple[str, ...]:
+        """What `areas` are called on pictures: "E1", or "E1a" and "E1b" of a pair."""
+        if self.partner is not None and self.region is not None:
+            return f"{self.id}a", f"{self.id}b"
+        return (self.id,) * len(self.areas)
+
 
 class QualityReport(Record):
     """What the picture still allows to be examined, decided before the verdict and from the file alone.

@@ -13,7 +13,6 @@ Writes calibration.json beside the weights.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -262,8 +261,7 @@ def main(
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    path = weights / "calibration.json"
-    path.write_text(json.dumps(result.model_dump(mode="json"), indent=None) + "\n", encoding="utf-8")
+    path = result.write(weights)
     counts = ", ".join(f"{band} {len(values)}" for band, values in result.scores.items())
     typer.echo(f"{path}: temperature {result.temperature}, offset {result.offset}, photographs per band: {counts}")
     typer.echo(f"operation hints right: {result.operation_reliability}")

@@ -92,9 +92,7 @@ def crop_of(service: Service, picture_id: str, box_xyxy: Any) -> dict[str, Any]:
 
 def _areas(item: Evidence) -> list[tuple[Region, str, bool]]:
     """(region, label, whether it is the second of a pair)."""
-    if item.partner is None:
-        return [(r, item.id, False) for r in item.areas]
-    return [(r, f"{item.id}{letter}", letter == "b") for r, letter in zip(item.areas, "ab", strict=True)]
+    return [(r, label, n == 1) for n, (r, label) in enumerate(zip(item.areas, item.area_labels, strict=True))]
 
 
 def _entry(

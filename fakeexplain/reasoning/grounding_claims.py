@@ -176,8 +176,8 @@ def _touch_problems(said: str, known: Known) -> Iterator[str]:
         mask = known.masks[region_id]
         for evidence_id in verdict.deciding_ids if verdict.label == "manipulated" else ():
             item = known.evidence.get(evidence_id)
-            for region in () if item is None else (item.region, item.partner):
-                if region is None or region.id not in known.masks:
+            for region in () if item is None else item.areas:
+                if region.id not in known.masks:
                     continue
                 share = float((known.masks[region.id] & mask).sum()) / max(int(mask.sum()), 1)
                 if share >= TOUCHES:
@@ -326,7 +326,7 @@ def _count_problems(said: str, cited: Sequence[Evidence], known: Known) -> Itera
     assert verdict is not None
     names = {"one": 1, "two": 2, "both": 2, **words.COUNT_WORDS}
     deciding = [known.evidence[i] for i in verdict.deciding_ids if i in known.evidence]
-    areas = [sum(r is not None for e in records for r in (e.region, e.partner)) for records in (cited, deciding)]
+    areas = [sum(len(e.areas) for e in records) for records in (cited, deciding)]
     for number, noun in _COUNTED.findall(said):
         counts = {
             **{name: {1, len(deciding), *areas} for name in ("part", "place", "area", "spot")},

@@ -168,7 +168,7 @@ def comparison_problems(text: str, cited: Sequence[Evidence], known: Known) -> I
 
 def places_of(cited: Iterable[Evidence], regions: Iterable[str], known: Known) -> set[str]:
     """Places of what a sentence cites and names: "in the upper left", "along the left side"."""
-    places = {place_of(r) for e in cited for r in (e.region, e.partner) if r is not None}
+    places = {place_of(r) for e in cited for r in e.areas}
     return places | {place_of(region_of_mask(known.masks[i])) for i in regions}
 
 

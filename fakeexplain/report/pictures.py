@@ -90,9 +90,9 @@ def display_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 def _labels(item: Evidence) -> tuple[str, ...]:
     """What the close views of its areas are called; as on the picture, and with their part where that is told."""
     if item.partner is None:
-        return (item.id,)
-    a, b = item.areas
-    names = tuple(f"{item.id}{letter}" + (f" ({r.id})" if r.id else "") for letter, r in (("a", a), ("b", b)))
+        return item.area_labels
+    pairs = zip(item.area_labels, item.areas, strict=True)
+    names = tuple(f"{label} ({r.id})" if r.id else label for label, r in pairs)
     if item.copy_and_source is None:
         return names
     return TEXT["crop_copy"].format(label=names[0]), TEXT["crop_source"].format(label=names[1])

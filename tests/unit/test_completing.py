@@ -16,19 +16,10 @@ from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer
 from tests.pictures import copy_move, encode, photograph
 from tests.unit.cases import private_jpeg
+from tests.writers import Says
 
 FORGED = encode(copy_move(photograph("astronaut"), size=90)[0])
 BESIDE = "A change that leaves none of the tested traces would go unnoticed."
-
-
-class Says:
-    name = "says"
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def write(self, request: WriteRequest) -> Iterator[str]:
-        yield self.text + "\n"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,10 +24,10 @@ from fakeexplain.localization import Calibration, Expert, Localization, embedded
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.prompting import evidence_line
 from fakeexplain.reasoning.wording import describe, order_sentence
-from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence, Examination
 from fakeexplain.report.render import render_html
 from tests.pictures import copy_move, encode, jpeg_round_trip, photograph
+from tests.writers import Says
 
 RGB, BOTH = copy_move(photograph("astronaut"), size=90, start=(60, 60), shift=(20, 230))
 FORGED = encode(RGB)
@@ -171,16 +170,6 @@ def test_the_order_is_worded_with_what_was_counted(told: Examination) -> None:
     told_line = evidence_line(pair_of(told), told.verdict)
     assert f"; {copy.id} is taken for the copy, {source.id} for its source" in told_line
     assert "Which of the two is the copy cannot be told" in describe(pair_of(examiner(None).examine(FORGED)))
-
-
-class Says:
-    name = "says"
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def write(self, request: WriteRequest) -> Iterator[str]:
-        yield self.text + "\n"
 
 
 @pytest.mark.parametrize("question", ["Which of the two is the copy?", "Show me the source of the copy."])
