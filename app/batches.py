@@ -29,7 +29,7 @@ from app.security import safe_name
 from app.service import Service
 from app.tasks import Task
 from fakeexplain.batch import SUMMARY_NAME, Job, Outcome, finished_before, write_examination, write_summary
-from fakeexplain.errors import FakeExplainError
+from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import examination_mask
 from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.wording import label_words, percent_of
@@ -125,12 +125,18 @@ def run_batch(service: Service, batch: str) -> Iterator[BatchRow]:
 
     Raises:
         TaskCancelledError: the server ends; what is done is kept, and running it again goes on.
+        AppError: no picture was ever dropped into this batch.
         OutputError: results cannot be written.
     """
     folder = batch_folder(service, batch)
+    if not (folder / "pictures").is_dir():
+        raise AppError(f"no batch of the name {folder.name!r} here; drop pictures first")
     rows = {row.name: row for row in batch_rows(service, batch)}
     outcomes: list[Outcome] = []
-    (folder / "results").mkdir(exist_ok=True)
+    try:
+        (folder / "results").mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder.name}: results cannot be written ({error.strerror or error})") from None
     for name in list(rows):
         job = Job(folder / "pictures" / name, Path(name))
         task = _submit_patiently(service, job, folder)
@@ -207,7 +213,10 @@ def _row(outcome: Outcome, folder: Path) -> BatchRow:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
+    """Whole or not at all. Raises OutputError."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_bytes(data)
-    os.replace(scratch, path)
+    try:
+        scratch.write_bytes(data)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise OutputError(f"{path.name}: cannot be written ({error.strerror or error})") from None

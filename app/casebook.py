@@ -7,6 +7,7 @@ and every turn of the conversation become notes in the log. Left out: case folde
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}")
 _LONGEST_TURN = 60_000
+Note = tuple[str | None, Status | None, str]  # id of a record, status, words
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,20 @@ def _save(
         task.check()
         wanted = [*_noted(picture), *_turns(picture)]
         state = case.state()
-        known = {(r.note.evidence, r.note.status, r.note.text) for r in state.remarks if r.note.examination == number}
+        notes = [r.note for r in state.remarks if r.note.examination == number]
+        known = Counter((n.evidence, n.status, n.text) for n in notes)
+        standing = {n.evidence: n.status for n in notes if n.status is not None}
         stored = {e.id for e in case.examination(state, number).evidence}
+        wanted = [_of_a_case(note, stored) for note in wanted]
+        last = {evidence: i for i, (evidence, status, _) in enumerate(wanted) if status is not None}
         count = 0
-        for evidence, status, text in wanted:
-            if evidence is not None and evidence not in stored:  # measured in the conversation: no record of the case
-                evidence, status, text = None, None, f"{evidence} (measured on request): {status or 'remark'}: {text}"
-            if (evidence, status, text) not in known:
+        for i, note in enumerate(wanted):
+            evidence, status, text = note
+            known[note] -= 1
+            # What was noted before is there already, unless somebody has come back to a status since.
+            if known[note] < 0 or (last.get(evidence) == i and standing.get(evidence) != status):
                 _, head = case.note(added.item, text, evidence=evidence, status=status, examination=number, actor=actor)
+                standing |= {evidence: status} if status is not None else {}
                 count += 1
     return SavedCase(path.name, path, added.item, number, count, head, tuple(case.notices))
 
@@ -140,8 +148,16 @@ def _same_examination(case: Case, item: str, picture: Picture) -> str | None:
     return None
 
 
-def _noted(picture: Picture) -> list[tuple[str | None, Status | None, str]]:
-    notes: list[tuple[str | None, Status | None, str]] = []
+def _of_a_case(note: Note, stored: set[str]) -> Note:
+    """A note as a case can keep it: what was measured in the conversation is no record of the case."""
+    evidence, status, text = note
+    if evidence is None or evidence in stored:
+        return note
+    return None, None, f"{evidence} (measured on request): {status or 'remark'}: {text}"
+
+
+def _noted(picture: Picture) -> list[Note]:
+    notes: list[Note] = []
     for n in picture.notes:
         status = next((s for s in get_args(Status) if s == n.status), None)
         author = f" ({n.author})" if n.author else ""
@@ -149,7 +165,7 @@ def _noted(picture: Picture) -> list[tuple[str | None, Status | None, str]]:
     return notes
 
 
-def _turns(picture: Picture) -> list[tuple[str | None, Status | None, str]]:
+def _turns(picture: Picture) -> list[Note]:
     if picture.conversation is None:
         return []
     return [(None, None, turn_text(i, a)) for i, a in enumerate(picture.conversation.turns, start=1)]

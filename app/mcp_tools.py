@@ -29,7 +29,7 @@ from app.tasks import Task
 from app.views import PictureView
 from fakeexplain import __version__
 from fakeexplain.errors import FakeExplainError
-from fakeexplain.imaging.source import read_file
+from fakeexplain.imaging.source import printable, read_file
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -135,7 +135,10 @@ def _read(service: Service, picture: str, paths: bool) -> tuple[bytes, str]:
         return decode_data_url(picture)
     if not paths:
         raise AppError("wanted the picture as a data URL; paths of this machine are not read for clients over HTTP")
-    path = Path(picture).expanduser()
+    try:
+        path = Path(picture).expanduser()
+    except RuntimeError as error:  # no such user on this machine
+        raise AppError(f"{printable(picture, 200)}: cannot be read ({error})") from None
     if path.is_file() and path.stat().st_size > service.limits.max_bytes:
         raise AppError(f"{path.name}: larger than {service.limits.max_bytes / 2**20:g} MiB, the limit of this server")
     return read_file(path, path.name), path.name

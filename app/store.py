@@ -10,6 +10,7 @@ A folder that a killed server left behind is removed by the next one. Left out: 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -51,19 +52,23 @@ class PrivateFolder:
         self.map_path(sha256).unlink(missing_ok=True)
 
     def sweep(self, seconds: float) -> int:
-        """Deletes files of the page's upload box and of batches that are older than `seconds`; returns how many."""
+        """Deletes files of the page's upload box older than `seconds`, and batches in which nothing was written for so
+        long: one that runs writes after every picture. Returns how many of both."""
         limit, count = time.time() - seconds, 0
-        for part in ("gradio", "batches"):
-            for place, folders, files in os.walk(self.path / part, topdown=False):
-                for name in files:
-                    path = os.path.join(place, name)
-                    with suppress(OSError):
-                        if os.lstat(path).st_mtime < limit:
-                            os.unlink(path)
-                            count += 1
-                for name in folders:
-                    with suppress(OSError):  # not empty: in use
-                        os.rmdir(os.path.join(place, name))
+        # Read before anything is deleted, which counts as writing in a folder.
+        old = [path for path in (self.path / "gradio").rglob("*") if _last_written(path) < limit]
+        for path in sorted(old, key=lambda p: -len(p.parts)):
+            with suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()  # fails where it is not empty: in use
+                else:
+                    path.unlink()
+                    count += 1
+        for batch in (self.path / "batches").iterdir():
+            written = [_last_written(path) for path in (batch, *batch.rglob("*"))]
+            if max(written) < limit:
+                shutil.rmtree(batch, ignore_errors=True)
+                count += 1
         return count
 
     def remove(self) -> None:
@@ -79,6 +84,14 @@ def remove_abandoned(base: Path) -> None:
             ours = owner is None or owner == os.getuid()
             if match and ours and not folder.is_symlink() and not _runs(int(match.group(1))):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_written(path: Path) -> float:
+    """Seconds since the epoch; infinity for what has gone meanwhile."""
+    try:
+        return os.lstat(path).st_mtime
+    except OSError:
+        return math.inf
 
 
 def _runs(process_id: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -175,13 +176,17 @@ class Chat:
     def _save(self, name: str) -> None:
         if not name:
             raise SettingsError("/save: wanted a file name")
-        target = Path(name).expanduser()
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            target = Path(name).expanduser()
+            part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        except (RuntimeError, ValueError) as error:  # nobody of that name here; a name that is none
+            raise OutputError(f"{name}: cannot be written ({error})") from None
         try:
             part.write_text(self.talk.to_json() + "\n", encoding="utf-8")
             os.replace(part, target)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise OutputError(f"{name}: cannot be written ({error.strerror or error})") from None
         _tell(f"saved {len(self.talk.turns)} turns to {name}")
 

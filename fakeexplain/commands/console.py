@@ -18,8 +18,9 @@ from fakeexplain.errors import OutputError
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
 DEFAULT_JOBS = min(2, os.cpu_count() or 1)
-out = Console()
-err = Console(stderr=True)
+# Names of files and strings of metadata are shown as they are: ":cd:" is no picture of a disk.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def tell_error(message: object) -> None:

@@ -82,7 +82,12 @@ def test_chat_commands_until_the_input_ends(picture: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("/nonsense", "no such command"), ("/evidence E99", "no such record"), ("/region R99", "no such region")],
+    [
+        ("/nonsense", "no such command"),
+        ("/evidence E99", "no such record"),
+        ("/region R99", "no such region"),
+        ("/save ~nobody-of-that-name/talk.json", "cannot be written"),
+    ],
 )
 def test_a_wrong_chat_command_is_told_and_the_talk_goes_on(picture: str, line: str, words: str) -> None:
     result = CliRunner().invoke(app, ["chat", picture, *PLAIN], input=f"{line}\nHow sure are you?\n/quit\nnever read\n")

@@ -97,3 +97,9 @@ def test_what_was_mended_is_said(run, tmp_path):
     assert "end of line" in run("verify", "c", code=1)
     assert "not finished" in run("note", "c", "I1", "next").replace("\n", " ")
     assert "set aside" in run("verify", "c")
+
+
+def test_a_file_name_is_shown_as_it_is(run, tmp_path):
+    (tmp_path / "file:cd:[bold]x.png").write_bytes(small_png())
+    run("new", "c")
+    assert "file:cd:[bold]x.png" in run("add", "c", "file:cd:[bold]x.png").replace("\n", "")

@@ -11,6 +11,7 @@ from PIL import Image
 from app import batches
 from app.errors import AppError, TooLargeError
 from app.service import Service, ServiceLimits
+from fakeexplain.errors import OutputError
 from fakeexplain.examiner import Settings
 from tests.pictures import encode
 
@@ -82,6 +83,18 @@ def test_names_and_limits(made):
     assert not (Path(made.cases).parent / "evil.png").exists()
     with pytest.raises(AppError, match="run it first"):
         batches.batch_csv(made, "b")
+
+
+def test_a_batch_that_nobody_made(made):
+    with pytest.raises(AppError, match="drop pictures first"):
+        list(batches.run_batch(made, "never made"))
+
+
+def test_results_that_cannot_be_written(made):
+    batches.add_pictures(made, "b", [("1.png", png(1))])
+    (batches.batch_folder(made, "b") / "results").write_bytes(b"in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        list(batches.run_batch(made, "b"))
 
 
 def test_sorting():

@@ -37,6 +37,16 @@ def test_a_case_keeps_original_finding_status_and_remark(service, examined, forg
     assert casebook.list_cases(service) == ("bridge 2024",)
 
 
+def test_a_case_follows_a_finding_back_to_an_earlier_status(service, examined):
+    def save(status: str) -> str:
+        handlers.note(service, examined.id, "", evidence_id="E1", status=status)
+        saved = casebook.save_to_case(service, examined.id, "back and forth")
+        return Case(saved.path).state().status_of(saved.examination, "E1").note.status
+
+    assert [save(s) for s in ("accepted", "rejected", "accepted")] == ["accepted", "rejected", "accepted"]
+    assert casebook.save_to_case(service, examined.id, "back and forth").notes == 0
+
+
 @pytest.mark.parametrize(
     "name", ["", "..", "../x", "a/b", "a\\b", "/etc", ".hidden", "x" * 81, "a\nb", "a.", "~root", "\x00"]
 )

@@ -56,9 +56,34 @@ def test_sweep_deletes_old_files_only(tmp_path):
     old.parent.mkdir()
     for path in (old, new):
         path.write_bytes(b"x")
-    os.utime(old, (time.time() - 100, time.time() - 100))
+    for path in (old, old.parent):
+        os.utime(path, (time.time() - 100, time.time() - 100))
     assert private.sweep(50) == 1
     assert not old.exists()
     assert not old.parent.exists()
     assert new.exists()
+    private.remove()
+
+
+def test_sweep_leaves_a_batch_alone_that_is_worked_on(tmp_path):
+    private = PrivateFolder(tmp_path)
+    for batch, written in (("running", 0), ("left", 100)):
+        folder = private.path / "batches" / batch
+        (folder / "pictures").mkdir(parents=True)
+        for path, age in ((folder / "pictures" / "a.jpg", 100), (folder / "rows.json", written)):
+            path.write_bytes(b"x")
+            os.utime(path, (time.time() - age, time.time() - age))
+        for path in (folder / "pictures", folder):
+            os.utime(path, (time.time() - 100, time.time() - 100))
+    assert private.sweep(50) == 1
+    assert (private.path / "batches" / "running" / "pictures" / "a.jpg").is_file()
+    assert not (private.path / "batches" / "left").exists()
+    private.remove()
+
+
+def test_sweep_leaves_a_folder_alone_that_was_just_made(tmp_path):
+    private = PrivateFolder(tmp_path)
+    (private.path / "gradio" / "new").mkdir()
+    private.sweep(50)
+    assert (private.path / "gradio" / "new").is_dir()
     private.remove()
