@@ -4,8 +4,8 @@ Calibration (`calibration.json` beside the weights, written by `python -m traini
 - the map: a temperature by likelihood, and an offset that makes 0.5 the threshold of the largest mean F1 - false area,
   both fitted on the forge's held-out photographs;
 - the picture: a split-conformal p-value (Vovk et al. 2005): the share of calibration photographs of the same quality
-  band that scored at least as high, so that P(p <= a) <= a for a photograph like them. A picture in which the map
-  marks no place of `LEAST_AREA` has no score at all: an alarm must be able to point at something;
+  band that scored at least as high, so that P(p <= a) <= a for a photograph like them. A picture in which all that
+  the map marks is less than `LEAST_AREA` has no score at all: an alarm must be able to point at something;
 - a region that somebody names: `region_test`;
 - the operation: how often the hint was right on held-out forgeries.
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from scipy import ndimage, special
 
 from fakeexplain import region_test
 from fakeexplain.copy_order import CopyOrderCounts
-from fakeexplain.errors import SettingsError
+from fakeexplain.errors import MeasurementError, SettingsError
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.models.configuration import OPERATIONS
@@ -41,7 +42,7 @@ from fakeexplain.verdict import EXPERT
 
 CALIBRATION_FILE = "calibration.json"
 MAP_THRESHOLD = 0.5
-LEAST_AREA = 0.001  # of the picture; smaller marks are neither an alarm nor a region
+LEAST_AREA = 0.001  # of the picture, all marks together; less is neither an alarm nor a region
 LEAST_PIXELS = 64  # of one connected mark
 LEAST_BAND = 100  # calibration photographs; a band with fewer is judged by all photographs together
 _QUANTITY = "share of the picture that the network marks"
@@ -71,6 +72,8 @@ class Calibration(BaseModel):
         offset: is added to them then, so that 0.5 is the threshold of the largest mean F1 - false area.
         scores: image scores of calibration photographs, rising, per quality band and under "all"; -inf (written as
             null) where the map marked no place.
+        confidence: slope and intercept of the confidence logits, where the map marks and where it does not, by
+            likelihood (Platt 1999); as they come without.
         operation_reliability: share of right hints per operation named, on held-out forgeries.
         regions: per class of size, the law of `region_test`; empty where it was never counted.
         region_photographs: authentic photographs behind it.
@@ -83,6 +86,7 @@ class Calibration(BaseModel):
     weights_sha256: str
     temperature: float
     offset: float = 0.0
+    confidence: dict[Literal["marked", "unmarked"], tuple[float, float]] = {}
     scores: dict[str, tuple[float | None, ...]]
     operation_reliability: dict[str, float]
     regions: dict[str, Law] = {}
@@ -176,6 +180,9 @@ class Expert:
         Args:
             threads: torch's, as they are when None.
             regions: bool HxW each, upright, to be scored; such as `region_test.checked` lets pass.
+
+        Raises:
+            MeasurementError: the network's numbers overflowed.
         """
         before = torch.get_num_threads()
         torch.set_num_threads(threads or before)
@@ -188,6 +195,9 @@ class Expert:
         # in place: a large picture's maps are large, and nobody else holds them
         raw.mask_logits[...] /= np.float32(scale)
         raw.mask_logits[...] += np.float32(offset)
+        if not np.isfinite(raw.image_logit) or not np.isfinite(raw.mask_logits).all():
+            raise MeasurementError(f"{source.name}: the network gave no figure for it")
+        self._level_confidence(raw.confidence_logits, raw.mask_logits >= 0.0)
         map_ = source.upright(special.expit(raw.mask_logits, out=raw.mask_logits))
         confidence = source.upright(special.expit(raw.confidence_logits, out=raw.confidence_logits))
         mask = without_specks(map_ >= MAP_THRESHOLD)
@@ -197,6 +207,17 @@ class Expert:
         operations = {name: round(float(p), 4) for name, p in zip(OPERATIONS, chances, strict=True)}
         scores = raw.region_logits.tolist() or [region_test.contrast(map_, r) for r in regions]
         return Localization(map_, confidence, mask, score, raw.image_logit, operations, tuple(scores))
+
+    def _level_confidence(self, logits: np.ndarray, marked: np.ndarray) -> None:
+        """Calibrates confidence logits (float32 HxW) in place; marked: bool HxW, the map at 0.5."""
+        held = self.calibration.confidence if self.calibration is not None else {}
+        if not held:
+            return
+        inside = logits[marked]
+        for part, (slope, intercept) in ((logits, held["unmarked"]), (inside, held["marked"])):
+            part *= np.float32(slope)
+            part += np.float32(intercept)
+        logits[marked] = inside
 
     def evidence(self, found: Localization, quality: QualityReport) -> Evidence:
         """The localization as a record that the verdict can weigh.

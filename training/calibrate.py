@@ -2,9 +2,9 @@
 
 Four fits, each on pictures that the network was not trained on:
 1. on the forge's held-out photographs: the map's temperature (by likelihood), the offset that makes 0.5 the threshold
-   of the largest mean F1 - false area, and how often the operation hint is right;
+   of the largest mean F1 - false area, the confidence on either side of it, and how often the operation hint is right;
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
-3. bands with fewer than 100 of them are filled up with copies of the same photographs as such a band would hold them:
+3. bands with fewer than 100 of them are filled up with copies of the other photographs as such a band would hold them:
    PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`);
 4. scores of places of the authentic photographs, per size, for the test of a region that somebody names.
 
@@ -18,12 +18,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 import typer
 from rich.progress import track
+from scipy import optimize
 
 from data_tools.forge.config import ForgeConfig
 from data_tools.forge.forge import Forge
@@ -31,7 +32,7 @@ from fakeexplain import region_test
 from fakeexplain.errors import FakeExplainError, SettingsError
 from fakeexplain.imaging import degrade
 from fakeexplain.imaging.source import SUFFIXES, SourceImage
-from fakeexplain.localization import LEAST_BAND, Calibration, Expert
+from fakeexplain.localization import LEAST_AREA, LEAST_BAND, Calibration, Expert
 from fakeexplain.models.configuration import OPERATIONS
 from fakeexplain.models.processing import run_expert
 from fakeexplain.models.weights import weights_sha256
@@ -65,18 +66,18 @@ def forged_sample(arguments: tuple[Path, Path, ForgeConfig, int, int]) -> dict[s
     raw = run_expert(expert.model, sample.image, table)
     chosen = np.random.default_rng(index).integers(sample.mask.size, size=PIXELS_PER_PICTURE)
     names = {OPERATION_OF[name] for name in sample.operations}
-    hit = bool((raw.mask_logits[sample.mask] > 0).any()) if sample.label else False
     marked = sample.mask.size - np.searchsorted(np.sort(raw.mask_logits, axis=None), LEVELS)
     inside = np.sort(raw.mask_logits[sample.mask], axis=None)
     f1 = 2 * (inside.size - np.searchsorted(inside, LEVELS)) / np.maximum(marked + inside.size, 1)
     return {
         "f1": f1 if sample.mask.mean() >= LEAST_FORGED else None,
-        "false_area": None if sample.label else marked / sample.mask.size,
+        "marked": marked / sample.mask.size,
+        "forged": bool(sample.label),
         "logits": raw.mask_logits.ravel()[chosen],
+        "confidence": raw.confidence_logits.ravel()[chosen],
         "truth": sample.mask.ravel()[chosen],
         "named": OPERATIONS[int(np.argmax(raw.operation_logits))],
         "true": sorted(names),
-        "hit": hit,
     }
 
 
@@ -99,6 +100,30 @@ def fit_offset(f1: np.ndarray, false_area: np.ndarray, temperature: float) -> fl
     """
     worth = f1.mean(axis=0) - false_area.mean(axis=0)
     return round(-float(LEVELS[int(np.argmax(worth))]) / temperature, 4)
+
+
+def fit_confidence(
+    logits: np.ndarray, marked: np.ndarray, truth: np.ndarray
+) -> dict[Literal["marked", "unmarked"], tuple[float, float]]:
+    """Slope and intercept of confidence logits on each side of the map's threshold, so that their sigmoid is the share
+    of cells on whose side the map is right (Platt 1999).
+
+    Args:
+        logits: float N. marked, truth: bool N, of the same cells; both values occur in `marked`.
+    """
+    found: dict[Literal["marked", "unmarked"], tuple[float, float]] = {}
+    sides: tuple[tuple[Literal["marked", "unmarked"], np.ndarray], ...] = (("marked", marked), ("unmarked", ~marked))
+    for name, cells in sides:
+        x, right = logits[cells].astype(np.float64), (marked == truth)[cells]
+
+        def loss(parameters: np.ndarray, x: np.ndarray = x, right: np.ndarray = right) -> float:
+            level = parameters[0] * x + parameters[1]
+            return float(np.mean(np.logaddexp(0.0, np.where(right, -level, level))))
+
+        # Slopes below 0 would say that the less sure the network is, the more often it is right.
+        fitted = optimize.minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=((0.0, 10.0), (-10.0, 10.0)))
+        found[name] = (round(float(fitted.x[0]), 4), round(float(fitted.x[1]), 4))
+    return found
 
 
 def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
@@ -132,8 +157,9 @@ def copies(arguments: tuple[Path, Level, Path, tuple[str, ...]]) -> list[tuple[s
     expert = _leveled(weights, level)
     source = SourceImage.from_path(path)
     found = []
+    own = assess(source).band  # a copy in the photograph's own band would count it twice
     for band, make in _copies(source).items():
-        if band in wanted:
+        if band in wanted and band != own:
             copy = SourceImage.from_bytes(make(), name=path.name)
             if assess(copy).band == band:
                 found.append((band, expert.localize(copy, threads=1).score))
@@ -189,12 +215,11 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
     with worker_pool(workers) as pool:
         jobs = [(weights, photos, config, size, i) for i in range(forged)]
         samples = [s for s in _shown(pool.map(forged_sample, jobs), forged, "forgeries") if s is not None]
-        temperature = fit_temperature(
-            np.concatenate([s["logits"] for s in samples]), np.concatenate([s["truth"] for s in samples])
-        )
+        logits, truth, sure = (np.concatenate([s[k] for s in samples]) for k in ("logits", "truth", "confidence"))
+        temperature = fit_temperature(logits, truth)
         offset = fit_offset(
             np.stack([s["f1"] for s in samples if s["f1"] is not None]),
-            np.stack([s["false_area"] for s in samples if s["false_area"] is not None]),
+            np.stack([s["marked"] for s in samples if not s["forged"]]),
             temperature,
         )
         level = (temperature, offset)
@@ -208,7 +233,9 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         for found in _shown(pool.map(copies, jobs_of_copies), len(files), "copies for rare bands"):
             for band, score in found:
                 scores[band].append(score)
-    hits = [s for s in samples if s["hit"]]
+    # A hint is given where the map, as it is shown, marks enough; it counts where the picture was forged at all.
+    at = int(np.argmin(np.abs(LEVELS + offset * temperature)))
+    hits = [s for s in samples if s["forged"] and s["marked"][at] >= LEAST_AREA]
     reliability = {}
     for name in OPERATIONS:
         named = [s for s in hits if s["named"] == name]
@@ -218,6 +245,7 @@ def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, si
         weights_sha256=weights_sha256(weights),
         temperature=temperature,
         offset=offset,
+        confidence=fit_confidence(sure, logits / temperature + offset >= 0, truth),
         scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
         operation_reliability=reliability,
         regions=laws_of_regions(places for _, _, places in photographs),

@@ -63,10 +63,13 @@ def as_stored(source: SourceImage, upright: np.ndarray) -> np.ndarray:
 
 
 def table_of(source: SourceImage) -> np.ndarray | None:
-    """float32 64, the luma quantisation table, None where there is no 8-bit JPEG."""
+    """float32 64, the luma quantisation table, at least 1; None where there is no 8-bit JPEG."""
     if source.jpeg is None or source.jpeg.precision != 8:
         return None
-    return source.jpeg.luma_table.astype(np.float32).ravel()
+    # A step of 0 is not allowed, yet decoders read such files, and all that is divided by it would be no number. Every
+    # coefficient there is 0, so any step says the same.
+    table: np.ndarray = np.maximum(source.jpeg.luma_table.astype(np.float32).ravel(), 1.0)
+    return table
 
 
 @torch.inference_mode()
@@ -232,14 +235,11 @@ def _merge(
     totals = np.zeros((3, rows, columns), np.float32)
     deep: Tensor | None = None
     operations, areas = [], []
+    if semantic is not None:  # as the trunk does with a whole picture, so that every window sees its own part
+        semantic = F.interpolate(semantic, size=(rows // 4, columns // 4), mode="bilinear", align_corners=False)
     for box, core in zip(boxes, _cores(boxes), strict=True):
         x0, y0, x1, y1 = (v // 4 for v in box)
-        seen = None
-        if semantic is not None:
-            h, w = semantic.shape[2:]
-            top, bottom = int(y0 * h / rows), max(int(np.ceil(y1 * h / rows)), int(y0 * h / rows) + 1)
-            left, right = int(x0 * w / columns), max(int(np.ceil(x1 * w / columns)), int(x0 * w / columns) + 1)
-            seen = semantic[:, :, top:bottom, left:right]
+        seen = None if semantic is None else semantic[:, :, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4]
         output = model.decode(_cut(local, box), seen, sums)
         weight = np.minimum.outer(_ramp(y1 - y0), _ramp(x1 - x0))
         view = np.s_[y0:y1, x0:x1]

@@ -17,6 +17,7 @@ from typing import Literal
 from fakeexplain.reasoning import grounding_records as core
 from fakeexplain.reasoning import grounding_words as words
 from fakeexplain.reasoning.grounding_claims import claim_problems
+from fakeexplain.reasoning.grounding_form import form_problems
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
 from fakeexplain.reasoning.quoting import quote
 from fakeexplain.reasoning.sights import Sights
@@ -96,7 +97,7 @@ class Checker:
 
     def check(self, sentence: str) -> Checked:
         """Reads one sentence."""
-        text = normalise(sentence)
+        text = self._by_those_who_found(normalise(sentence))
         ids = tuple(dict.fromkeys(core.CITED.findall(text)))
         regions = tuple(core.named_regions(text))
         problems = tuple(dict.fromkeys(self._problems(text)))
@@ -104,6 +105,16 @@ class Checker:
             return Checked(text, "unsupported", problems, ids, regions)
         claims = bool(ids or regions) or self._is_record(text)
         return Checked(text, "supported" if claims else "no_claim", (), ids, regions)
+
+    def _by_those_who_found(self, text: str) -> str:
+        """ "There is evidence [E1][E2]" without the citations of tests that found nothing, where one did."""
+        deciding = self.verdict.deciding_ids
+        if self.verdict.label != "manipulated" or core.QUIET.search(text):
+            return text
+        if not core.VERDICTS["manipulated"].search(text) or not set(core.CITED.findall(text)) & set(deciding):
+            return text
+        quiet = {e.id for e in self.known.evidence.values() if e.kind == "detection" and e.id not in deciding}
+        return re.sub(r"\s*\[(E\d+)\]", lambda m: "" if m.group(1) in quiet else m.group(0), text)
 
     def _is_record(self, text: str) -> bool:
         """A sentence about the whole examination that needs no evidence id, for its own record carries it."""
@@ -171,6 +182,7 @@ class Checker:
         if "‹cause›" in said and not _HEDGE.search(said):
             yield "tells another possible cause as a fact"
         said = self._without_promise(said)
+        yield from form_problems(said)
         if words.ORDER_UNKNOWN.search(said):
             if any(e.copy_and_source for e in cited):
                 yield "says that the copy cannot be told from its source, the record tells it"
@@ -186,6 +198,10 @@ class Checker:
             if not _states_nothing(said):
                 yield "states something without a citation"
             return
+        if not cited and (
+            strange := [w for w in _WORD.findall(core.ID.sub(core.GAP, said)) if w.lower() not in words.OF_A_REGION]
+        ):
+            yield f"says {strange[0]!r} of a region without a citation"
         yield from self._against_records(text, said, cited, regions)
 
     def _against_records(self, text: str, said: str, cited: list[Evidence], regions: list[str]) -> Iterator[str]:
@@ -289,6 +305,7 @@ def _states_nothing(said: str) -> bool:
         return True
     lowered = said.lower()
     if words.ADVICE.match(lowered) and not re.search(r"\d", lowered.replace("sha-256", "")):
+        lowered = words.ADVICE_CLAUSES.sub("", lowered)  # all else that has a verb of its own would tell something
         return all(w in words.ADVICE_WORDS for w in re.findall(r"[a-z][a-z'-]*", lowered))
     return False
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from fakeexplain.reasoning import grounding_words as words
+from fakeexplain.reasoning.grounding_reach import ASSERTS, meet, reach_problems
 from fakeexplain.reasoning.grounding_records import (
     ID,
     NUMBER,
@@ -21,26 +20,22 @@ from fakeexplain.reasoning.grounding_records import (
     Known,
     printed_as,
 )
+from fakeexplain.reasoning.grounding_words import ALTER
 from fakeexplain.reasoning.quoting import place_of
 from fakeexplain.reasoning.touching import TOUCHES
 from fakeexplain.reasoning.wording import is_significant
 from fakeexplain.records import Evidence
 
-_ALTER = (
-    r"(?:alter\w*|chang\w*|edit\w*|manipulat\w*|modif\w*|retouch\w*|pasted|copied|cloned|removed|added|inserted"
-    r"|replaced|painted)"
-)
 _NO = r"(?:no|not any|none|nothing|nowhere|never|nobody|neither|without|lack of|absence of)"
 _DENIES = re.compile(
-    rf"\b{_NO}\b[^.;:]{{0,60}}\b(?:evidence|traces?|signs?|findings?|{_ALTER}|"
+    rf"\b{_NO}\b[^.;:]{{0,60}}\b(?:evidence|traces?|signs?|findings?|{ALTER}|"
     rf"passed|reached|stands? out|found|place|difference)\b"
     rf"|\b(?:evidence|traces?|signs?|findings?)\b[^.;:]{{0,25}}\b(?:was|were|is|are|did|does|has|have) not\b"
     r"|\bR\d+ is (?:free of findings|not touched)"
-    rf"|\b(?:was|were|is|are|has been|have been|did) (?:not|never) {_ALTER}\b",
+    rf"|\b(?:was|were|is|are|has been|have been|did) (?:not|never) {ALTER}\b",
     re.IGNORECASE,
 )
 _EVIDENCE = re.compile(r"\b(?:evidence|points? to|pointed to|suggests?|indicates?|signs?|traces?)\b", re.IGNORECASE)
-_ASSERTS = re.compile(rf"\b{_ALTER}\b", re.IGNORECASE)
 _HEDGES = re.compile(
     r"\b(?:evidence|can|could|may|might|would|if|whether|unless|points? to|probab\w+|"
     r"chance|suggests?|fits?|consistent|cannot|"
@@ -66,6 +61,11 @@ _TOUCH = re.compile(
     r"\b(?=R\d+ is (?:free of|not touched))(R\d+)|\b(?:touch\w*|lies in|lie "
     r"in|overlaps?|inside|in) (?:the (?:region|box|area) )?(R\d+)"
 )
+# What makes a denial about one region one about the picture.
+_BEYOND = re.compile(
+    rf"\b(?:anywhere|nowhere|nothing|nobody|picture|image|photo\w*|rest|elsewhere|{ALTER})\b", re.IGNORECASE
+)
+_SIZE = re.compile(r"\b(?:size|large|areas?|covers?|takes up)\b", re.IGNORECASE)
 _CONTACT = re.compile(
     r"\b(R\d+) (?:partly |also )?(?:touch\w*|overlap\w*|(?:lies?|is|falls) (?:in|inside|within)) "
     r"(?:of )?(?:the )?(?:finding |region |area |box |marked )*(R\d+)\b"
@@ -74,11 +74,6 @@ _COUNTED = re.compile(
     r"\b(one|two|both|three|four|five|six|seven|eight|nine|ten|dozen|several|"
     r"many|most|all|half)\b(?: of)?(?: the| these| those)?(?: other| further| more)? (findings?|instruments?|"
     r"tests?|regions?|detections?|witnesses|parts?|places?|areas?|spots?)\b",
-    re.IGNORECASE,
-)
-_EXTENT = re.compile(
-    rf"\b(?:whole|entire) (?:picture|image|photo\w*)|\b(?:everywhere|throughout|all over)\b|\boutside (?:of )?R\d+"
-    rf"|\b{_ALTER} (?:twice|more than once|again)\b",
     re.IGNORECASE,
 )
 _SHARE = re.compile(
@@ -121,19 +116,18 @@ def _side_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str],
     denies = _DENIES.search(said) is not None and not QUIET.search(said)
     if not denies:
         yield from _contact_problems(said, known)
-    local = denies and bool(regions) and _TOUCH.search(said) is not None
+    local = denies and bool(regions) and _TOUCH.search(said) is not None and not _BEYOND.search(said)
     if local:
         yield from _touch_problems(said, known)
     elif denies and verdict.label != "no_evidence" and not (verdict.label == "inconclusive" and "inconclusive" in said):
         yield "denies what the verdict does not deny"
-    asserts = _ASSERTS.search(said) is not None
+    asserts = ASSERTS.search(said) is not None
     if asserts and not denies and not _HEDGES.search(said):
         yield "tells an alteration as a fact; there is evidence, no evidence, or no answer"
     if asserts and denies and not re.search(r"\b(?:evidence|findings?|traces?|signs?)\b", said, re.IGNORECASE):
         yield "tells that nothing was altered, which no measurement can show"
     positive = not denies and _EVIDENCE.search(said) is not None and not QUIET.search(said)
-    if positive:
-        yield from _extent_problems(said, cited, regions, known)
+    yield from reach_problems(said, cited, regions, known, positive=positive, denies=denies)
     if (
         positive
         and asserts
@@ -186,24 +180,8 @@ def _touch_problems(said: str, known: Known) -> Iterator[str]:
 
 def _contact_problems(said: str, known: Known) -> Iterator[str]:
     for one, other in _CONTACT.findall(said):
-        if one in known.masks and other in known.masks and not _meet(known.masks[one], known.masks[other]):
+        if one in known.masks and other in known.masks and not meet(known.masks[one], known.masks[other]):
             yield f"{one} does not touch {other}"
-
-
-def _extent_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str], known: Known) -> Iterator[str]:
-    """Evidence reaches as far as the regions of what is cited."""
-    if _ASSERTS.search(said) and (match := _EXTENT.search(said)):
-        yield f"says {match.group(0)!r} of evidence that has a place"
-    own = {r.id for e in cited for r in e.areas}
-    for region_id in regions if own else ():
-        masks = [known.masks[i] for i in own if i in known.masks]
-        if region_id not in own and not any(_meet(known.masks[region_id], m) for m in masks):
-            yield f"{region_id} has no part in what is cited"
-
-
-def _meet(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two bool HxW have a part of either in common."""
-    return float((one & other).sum()) >= TOUCHES * max(min(int(one.sum()), int(other.sum())), 1)
 
 
 def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
@@ -214,13 +192,13 @@ def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
         said,
     ):
         yield "tells a test that gave no result as one that did"
-    if kinds == {"measurement"} and re.search(rf"\b(?:evidence|signs?|traces?|suspicious|points to|{_ALTER})\b", said):
+    if kinds == {"measurement"} and re.search(rf"\b(?:evidence|signs?|traces?|suspicious|points to|{ALTER})\b", said):
         yield "makes evidence of a region that somebody chose"
     if kinds == {"fact"} and "…" not in said:
         yield "words a fact about the file in its own way"
     if (
         kinds == {"fact"}
-        and re.search(rf"\b(?:evidence|points to|{_ALTER}|suggests?|indicates?)\b", said)
+        and re.search(rf"\b(?:evidence|points to|{ALTER}|suggests?|indicates?)\b", said)
         and not _DENIES.search(said)
     ):
         yield "draws a conclusion from a fact about the file"
@@ -270,6 +248,13 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
                 else [*figures.shares, *figures.areas, *figures.overlaps]
             )
             tiny = match.group(0) == "0.01" and "under 0.01" in text
+            areas = [*figures.areas, *figures.overlaps]
+            told_as_size = _SIZE.search(re.split(r"[;,]", text[: match.start()])[-1]) is not None
+            if not probable and not any(printed_as(match.group(0), c) for c in areas):
+                if told_as_size and any(printed_as(match.group(0), c) for c in figures.shares):
+                    yield f"tells {match.group(0)} % as a size"
+                elif _bare_share(match.group(0), text, cited):
+                    yield f"tells {match.group(0)} % without saying of what"
             if not tiny and not any(printed_as(match.group(0), c) for c in allowed):
                 yield f"the figure {match.group(0)} % stands for something else in the record"
             continue
@@ -302,6 +287,19 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
             r"\b(?:reference|elsewhere|around|surround\w*|rest|comparable|chance|compared|against)\b", said
         ):
             yield "tells the reference as the figure"
+
+
+def _bare_share(printed: str, said: str, cited: Sequence[Evidence]) -> bool:
+    """Whether a share of something (of blocks, of votes) is told without saying of what."""
+    held = [
+        e
+        for e in cited
+        if not e.unit
+        and e.quantity.startswith(("share", "fraction"))
+        and any(_numeric(v) and printed_as(printed, 100.0 * float(v or 0)) for v in (e.value, e.reference))
+    ]
+    nouns = {w.lower() for e in held for w in re.findall(r"[a-z]{5,}", e.quantity)} - {"share", "fraction", "there"}
+    return bool(held) and not any(re.search(rf"\b{n}\b", said, re.IGNORECASE) for n in nouns)
 
 
 def _name_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:

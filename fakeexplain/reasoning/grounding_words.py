@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import re
 
+# Any word of an alteration, as a pattern.
+ALTER = (
+    r"(?:alter\w*|chang\w*|edit\w*|manipulat\w*|modif\w*|retouch\w*|pasted|copied|cloned|removed|added|inserted"
+    r"|replaced|painted)"
+)
+
 # Never said, whatever the verdict: they claim more than any measurement can carry.
 REFUSED = re.compile(
     r"\b(?:authentic\w*|genuin\w*|real|really|original\w*|fak(?:e|ed|es|ery)|"
@@ -76,18 +82,22 @@ PROMISE = re.compile(
 
 # Sentences without a citation that state nothing about the picture; matched as a whole, after FIXED became "…".
 _ADVICE = (
-    "ask for the a an file files as it its camera wrote saved before any messenger "
+    "ask for the a an file files as its camera before any messenger "
     "or service not copy copies try to get look "
     "search other earlier versions version of picture pictures photograph and "
     "compare them with reverse further taken "
     "by same series have let second human examiner at repeat measurements measurement "
     "keep store received note checksum check "
     "place date weather circumstances sources source independent reports mark "
-    "region box give me i can say what was measured "
-    "there please request person person's who from camera's where possible "
+    "region box give me it please request person person's who from camera's where possible "
     "larger uncompressed export exports device"
 )
 ADVICE_WORDS = frozenset(_ADVICE.split())
+# The only clauses with a verb that advice may hold.
+ADVICE_CLAUSES = re.compile(
+    r"\bas (?:the|its) camera (?:saved|wrote) it\b|\b(?:what|that|and) i can say what was measured(?: there)?\b"
+    r"|\bcompare them\b|\bas it was (?:saved|taken|received)\b"
+)
 UNCHANGED = re.compile(
     r"\b(?:keep|store) the (?:received )?file unchanged\b", re.IGNORECASE
 )  # the one advice that uses the word
@@ -108,9 +118,7 @@ NO_CLAIM = tuple(
         r":|;) ?[… ,.;:]*)*",
         r"an earlier copy of the file, measured anew, could change this answer\.",
         r"(?:saying so|insisting) (?:does not alter|has no effect on) the (?:measurements|figures)\.",
-        r"we may disagree; .*what was measured\.|we may disagree; the evidence has "
-        r"not changed\.|you are free to disagree; (?:here is again what was measured|"
-        r"the evidence has not changed)\.",
+        r"(?:we may|you are free to) disagree; (?:here is again what was measured|the evidence has not changed)\.",
         r"i (?:understand|see) (?:that you see it differently|your view), but (?:the "
         r"measurements stay as they are|an opinion does not change what was measured)\.",
         r"(?:that may be your impression|you may know more than the file shows); "
@@ -155,7 +163,7 @@ common comparable compare compared comparison comparisons conclusion consistent 
 counterpart counted counting counts cover covered covers describes detail details detection difference different
 differently differ differs direction do does done dots down due e each earlier edit edited editing effect either
 else elsewhere enter equal even every everywhere evidence examination examine examined examiner expected
-explained explanation explanations figure figures find finding findings finds fine first fit fits follow
+explained explanation explanations figure figures find finding findings finds first fit fits follow
 followed follows footprint for found free from further gave general gives given got great had half has
 have having he held help here how however i if image imagine impression in inconclusive independent
 indicate indicates information inside instead instrument instruments into is it itself its just kind larger last
@@ -197,6 +205,15 @@ GENERAL = frozenset(_GENERAL.split()) - {
     "he",
     "twins",
 }
+
+# All that may be said of a region without a record: where it lies and how large it is, also beside another one.
+_OF_A_REGION = """
+a across along also and area areas at bottom box centre corner covers from has have image in inside is it
+larger left less lie lies lower middle of on out over overlap overlaps part per percent photograph
+picture pixels place region regions right same share side size smaller than the to top touch touches
+under upper whole with within
+"""
+OF_A_REGION = frozenset(_OF_A_REGION.split())
 
 # Words that belong to instruments: allowed where one of theirs is cited.
 TOPICS: dict[str, frozenset[str]] = {

@@ -209,6 +209,24 @@ def test_windows_share_the_statistics_of_the_whole():
     assert seam.max() < 3 * np.abs(np.diff(whole, axis=1)).max() + 1e-3
 
 
+def test_a_window_sees_the_semantic_features_of_its_own_part():
+    model = expert(lively=True)
+    rgb = np.tile(photograph("coffee")[:384, :512], (2, 2, 1))
+    seen: list[torch.Tensor] = []
+    see, decode = model.see, model.decode
+    whole: list[torch.Tensor] = []
+    model.see = lambda view: whole.append(see(view)) or whole[-1]
+    model.decode = lambda local, semantic, sums=None: seen.append(semantic) or decode(local, semantic, sums)
+    run_expert(model, rgb, None, window=640)
+    spread = F.interpolate(whole[0], size=(48, 64), mode="bilinear", align_corners=False)
+    boxes = window_boxes(768, 1024, 640)
+    assert len(seen) == len(boxes) > 1
+    for semantic, box in zip(seen, boxes, strict=True):
+        x0, y0, x1, y1 = (v // 16 for v in box)
+        part = F.interpolate(semantic, size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
+        assert torch.allclose(part, spread[:, :, y0:y1, x0:x1], atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (65, 71), (16, 200), (9, 9), (133, 64)])
 def test_maps_have_the_size_of_the_picture_whatever_it_is(size):
     found = run_expert(expert(), photograph("rocket")[: size[0], : size[1]], None)

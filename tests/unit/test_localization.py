@@ -11,7 +11,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from fakeexplain.errors import SettingsError
+from fakeexplain.errors import MeasurementError, SettingsError
 from fakeexplain.examiner import Examiner, Settings, examination_map
 from fakeexplain.imaging.source import SourceImage
 from fakeexplain.localization import LEAST_PIXELS, Calibration, Expert, without_specks
@@ -21,7 +21,7 @@ from fakeexplain.region_test import SIZES
 from tests.pictures import copy_move, encode, photograph
 from tests.unit.tiny_models import expert
 from training import calibrate
-from training.calibrate import LEVELS, fit_offset, fit_temperature
+from training.calibrate import LEVELS, fit_confidence, fit_offset, fit_temperature
 
 
 def calibration(digest: str, **scores: tuple[float | None, ...]) -> Calibration:
@@ -114,6 +114,64 @@ def test_the_offset_weighs_marks_on_forgeries_against_marks_on_photographs():
     nothing, much = np.zeros((1, len(LEVELS))), np.where(LEVELS < 0, 1.0, 0.0)[None]
     assert fit_offset(np.stack([best, other]), nothing, temperature=2.0) == pytest.approx(0.5)
     assert fit_offset(np.stack([best, other]), much, temperature=2.0) == pytest.approx(0.0)
+
+
+def test_confidence_is_the_share_of_right_cells_on_either_side_of_the_threshold():
+    rng = np.random.default_rng(0)
+    logits, marked = rng.normal(0, 1, 40_000), rng.random(40_000) < 0.5
+    chance = 1 / (1 + np.exp(-np.where(marked, 0.5 * logits - 1.0, 2.0 * logits + 1.5)))
+    truth = marked == (rng.random(40_000) < chance)
+    found = fit_confidence(logits, marked, truth)
+    assert found["marked"] == pytest.approx((0.5, -1.0), abs=0.1)
+    assert found["unmarked"] == pytest.approx((2.0, 1.5), abs=0.15)
+
+
+def test_confidence_is_calibrated_on_either_side_of_the_threshold(folder):
+    source = SourceImage.from_bytes(encode(photograph("coffee")[:160, :160]))
+    witness = Expert.load(folder)
+    first = witness.localize(source).map
+    half = -float(np.median(np.log(first / (1 - first))))
+    witness.calibration = witness.calibration.model_copy(update={"offset": half})
+    plain = witness.localize(source)
+    held = {"marked": (0.5, -1.0), "unmarked": (2.0, 1.5)}
+    witness.calibration = witness.calibration.model_copy(update={"confidence": held})
+    found = witness.localize(source)
+    assert np.array_equal(found.map, plain.map)
+    marked = found.map >= 0.5
+    assert 0 < marked.sum() < marked.size
+    logit = np.log(plain.confidence / (1 - plain.confidence))
+    wanted = 1 / (1 + np.exp(-np.where(marked, 0.5 * logit - 1.0, 2.0 * logit + 1.5)))
+    assert np.allclose(found.confidence, wanted, atol=1e-4)
+
+
+def test_a_table_with_a_step_of_zero_does_not_silence_the_expert(folder):
+    data = bytearray(encode(photograph("coffee")[:160, :160], "JPEG", quality=90))
+    place = data.index(b"\xff\xdb") + 5 + 40
+    before = Expert.load(folder).localize(SourceImage.from_bytes(bytes(data)))
+    data[place] = 0
+    source = SourceImage.from_bytes(bytes(data))
+    assert source.jpeg.luma_table.min() == 0
+    found = Expert.load(folder).localize(source)
+    assert np.isfinite(found.map).all()
+    assert np.corrcoef(found.map.ravel(), before.map.ravel())[0, 1] > 0.9
+
+
+def test_figures_that_are_none_are_an_error_and_no_quiet_result(folder):
+    source = SourceImage.from_bytes(encode(photograph("coffee")[:160, :160]))
+    witness = Expert.load(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(witness.model, "judge", lambda deep, mask: deep.new_full((1,), float("nan")))
+        with pytest.raises(MeasurementError, match="no figure"):
+            witness.localize(source)
+
+
+def test_no_photograph_stands_twice_in_its_band(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "_expert", None)
+    rgb = photograph("coffee")[:320, :320]
+    for name, kind, expected in (("a.png", "PNG", ["jpeg_low"]), ("b.jpg", "JPEG", ["not_jpeg", "jpeg_low"])):
+        (tmp_path / name).write_bytes(encode(rgb, kind))
+        found = calibrate.copies((folder, (1.0, 0.0), tmp_path / name, ("not_jpeg", "jpeg_low")))
+        assert [band for band, _ in found] == expected
 
 
 def test_an_offset_moves_what_is_marked(folder):
