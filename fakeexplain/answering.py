@@ -21,9 +21,9 @@ from fakeexplain.reasoning.completing import completion
 from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
 from fakeexplain.reasoning.grounding_records import QUIET
-from fakeexplain.reasoning.intents import ANSWERABLE, Asked, understand
-from fakeexplain.reasoning.plain_answers import PlainAnswers
-from fakeexplain.reasoning.plain_writer import PlainWriter
+from fakeexplain.reasoning.intents import ANSWERABLE, Asked, part_box, understand
+from fakeexplain.reasoning.plain_answers import TEXT, PlainAnswers
+from fakeexplain.reasoning.plain_writer import PlainWriter, TellingWriter
 from fakeexplain.reasoning.sentences import Sentences
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.writers import SEG_MARK, SegmentingWriter, Writer, WriteRequest, tool_line
@@ -87,7 +87,7 @@ def _alike(told: AnswerSentence, found: Checked) -> bool:
 
 
 def _by_rule(writer: Writer) -> bool:
-    return isinstance(writer, (PlainWriter, _Telling))
+    return isinstance(writer, (PlainWriter, TellingWriter))
 
 
 class Turn:
@@ -119,14 +119,9 @@ class Turn:
                 self.chosen = talk.add_region(box_xyxy=asked.box_xyxy)
             except MeasurementError:
                 self.chosen = None  # four numbers that are no box of this picture
-        elif self.chosen is None and asked.intent == "region" and asked.cells is not None:
-            width, height = talk.source.width, talk.source.height
-            x0, y0, x1, y1 = asked.cells
-            x0, y0 = x0 * width // 3, y0 * height // 3
-            # of a picture of two pixels a third is a pixel, too
-            self.chosen = talk.add_region(
-                box_xyxy=(x0, y0, max(x1 * width // 3, x0 + 1), max(y1 * height // 3, y0 + 1))
-            )
+        elif self.chosen is None and asked.intent == "region" and asked.part is not None:
+            self.chosen = talk.add_region(box_xyxy=part_box(asked.part, talk.source.width, talk.source.height))
+            yield from self._show(self._checker().check(self._answers().extent(self.chosen)), "rule", "supported")
         elif self.chosen is None and asked.region_ids and asked.region_ids[0] in talk._regions:
             self.chosen = talk._regions[asked.region_ids[0]]
         if self.chosen is not None:
@@ -138,7 +133,7 @@ class Turn:
         elif (region := self._to_test()) is not None:
             self.test = self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
             yield self.test
-        yield from self._rounds(_Telling(command) if command else talk.writer)
+        yield from self._rounds(TellingWriter(*command) if command else talk.writer)
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
             yield from self._rounds(talk._plain, replacing=True)
@@ -149,10 +144,13 @@ class Turn:
         yield self._finish()
 
     def _to_test(self) -> Region | None:
-        """The region to ask the expert about by itself: one that the question is about and that no finding touches."""
+        """The region to ask the expert about by itself: one that the question is about, that no finding touches, and
+        that the examination did not mark itself."""
         talk, region = self.talk, self.chosen
         wanted = self.asked.intent == "region" and self.asked.certain and not self.asked.size
         if region is None or not wanted or not talk.examiner.tests_regions or not talk.examination.quality.examinable:
+            return None
+        if region.id in {r.id for e in talk.examination.evidence for r in e.areas}:
             return None
         return None if touching(region, self._answers().findings) else region
 
@@ -161,6 +159,8 @@ class Turn:
         asked = self.asked
         if asked.intent == "tool" and not any(self._asked_for(c) for c in self.calls):
             yield from self._rounds(self.talk._plain)  # the measurement that the model did not make
+        if asked.thing and TEXT["thing"] not in (s.text for s in self.sentences):
+            yield from self._show(Checked(TEXT["thing"], "no_claim"), "rule", "no_claim")
         if not asked.certain or (asked.intent == "instruments" and self.calls):
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
@@ -395,23 +395,3 @@ class Turn:
         )
         self.talk._turns.append(answer)
         return answer
-
-
-class _Telling:
-    """Tells what a tool call of the user's brought, by rule."""
-
-    name = "plain"
-
-    def __init__(self, command: tuple[str, str]) -> None:
-        self._instrument, self._region_id = command
-
-    def write(self, request: WriteRequest) -> Iterator[str]:
-        answers = PlainAnswers(request, understand(request.question))
-        call = request.calls[0]
-        item = next((e for e in request.evidence if e.id and e.id == call.evidence_id), None)
-        if item is not None:
-            yield from (s + "\n" for s in answers.measured(item))
-        elif self._region_id in request.regions:
-            yield from (s + "\n" for s in answers.failed(call))
-        else:
-            yield "There is no region of that number; mark one with a box.\n"

@@ -14,7 +14,7 @@ from fakeexplain.reasoning.plain_answers import TEXT, PlainAnswers
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import percent_of, rate_words
-from fakeexplain.records import Evidence, Region
+from fakeexplain.records import Region
 
 _STATES = {
     "manipulated": r"\bevidence\b|\bpoints? to\b|\balter|\bchange|\bedit|\bfinding",
@@ -51,7 +51,7 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "evidence": lambda: _unless(_named(answers, text), answers.about_evidence),
         "off_topic": lambda: _unless(_says(_DECLINES, text), answers.sentences),
         "source_of_copy": lambda: _of_source(answers, text),
-        "file": lambda: _unless(_cites(answers.facts, text), answers.file),
+        "file": lambda: _unless(_told_of_file(answers, text), answers.file),
         "not_tested": lambda: _unless(_not_tested(answers, text), answers.not_tested),
         "instruments": lambda: _unless(_instruments(answers, text), answers.instruments),
         "dimensions": lambda: _unless(_size(answers, text), answers.dimensions),
@@ -147,7 +147,8 @@ def _of_source(answers: PlainAnswers, text: str) -> list[str]:
     """Both places of a copy; which of them is the copy, or that nobody can tell which came first, unless said."""
     pairs = [e for e in answers.findings if e.partner is not None]
     if not pairs:
-        return _unless(_says(r"\bno\b|\bnothing\b|\bnone\b|could not", text), answers.source_of_copy)
+        untold = _unless(_says(r"\bno\b|\bnothing\b|\bnone\b|could not", text), answers.source_of_copy)
+        return untold or _unless(not answers.findings or _states(answers, text), answers.detect)
     if pairs[0].copy_and_source is not None:
         return [s for s in answers.source_of_copy() if s.rpartition(" [")[0] not in text]
     partners = [e.partner for e in pairs if e.partner is not None]
@@ -163,15 +164,20 @@ def _unseen(answers: PlainAnswers, text: str, *, picture: bool) -> list[str]:
     return [*said, TEXT["thing"]] if picture and TEXT["thing"] not in text else said
 
 
-def _cites(items: list[Evidence], text: str) -> bool:
-    return not items or any(f"[{e.id}]" in text for e in items)
+def _told_of_file(answers: PlainAnswers, text: str) -> bool:
+    """Facts that the file states about itself, where there are any; all there are, where they are few."""
+    stated = [e for e in answers.facts if e.instrument == "metadata"] or answers.facts
+    told = [e for e in stated if f"[{e.id}]" in text]
+    return len(told) >= min(2, len(stated))
 
 
 def _not_tested(answers: PlainAnswers, text: str) -> bool:
-    open_points = [quote(c) for c in answers.verdict.not_tested]
-    if any(c in text for c in open_points) or (answers.abstained and _cites(answers.abstained, text)):
-        return True
-    return not open_points and not answers.abstained
+    """Every test without a result, and what no examination here tests: by one of its clauses at least."""
+    told = {f"{e.instrument}: {e.reason}" for e in answers.abstained}
+    clauses = [quote(c) for c in answers.verdict.not_tested if c not in told]
+    if not all(f"[{e.id}]" in text or quote(f"{e.instrument}: {e.reason}") in text for e in answers.abstained):
+        return False
+    return not clauses or any(c in text for c in clauses)
 
 
 def _instruments(answers: PlainAnswers, text: str) -> bool:

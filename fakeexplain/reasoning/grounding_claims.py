@@ -65,6 +65,7 @@ _TOUCH = re.compile(
 _BEYOND = re.compile(
     rf"\b(?:anywhere|nowhere|nothing|nobody|picture|image|photo\w*|rest|elsewhere|{ALTER})\b", re.IGNORECASE
 )
+_SHARE_OF = re.compile(r"(?:share|fraction) of (?:the )?(?:\w+ )*?(\w+)(?= (?:that|there|in|inside|for)\b|$)")
 _SIZE = re.compile(r"\b(?:size|large|areas?|covers?|takes up)\b", re.IGNORECASE)
 _CONTACT = re.compile(
     r"\b(R\d+) (?:partly |also )?(?:touch\w*|overlap\w*|(?:lies?|is|falls) (?:in|inside|within)) "
@@ -298,7 +299,7 @@ def _bare_share(printed: str, said: str, cited: Sequence[Evidence]) -> bool:
         and e.quantity.startswith(("share", "fraction"))
         and any(_numeric(v) and printed_as(printed, 100.0 * float(v or 0)) for v in (e.value, e.reference))
     ]
-    nouns = {w.lower() for e in held for w in re.findall(r"[a-z]{5,}", e.quantity)} - {"share", "fraction", "there"}
+    nouns = {m.group(1) for e in held if (m := _SHARE_OF.match(e.quantity))}
     return bool(held) and not any(re.search(rf"\b{n}\b", said, re.IGNORECASE) for n in nouns)
 
 

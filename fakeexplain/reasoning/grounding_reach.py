@@ -25,20 +25,26 @@ _EXTENT = re.compile(
 # Nothing measured tells where content was before, that a place is in order, or that there is no other one.
 _ORIGIN = re.compile(
     r"\b(?:came|comes?|coming|taken|brought|put|placed) (?:in |here |there |over )?(?:from|into)\b(?! ?[…‹])"
-    r"|\bfrom (?:an)?other\b|\b(?:put|placed|added) (?:here|there|in|on|later)\b",
+    r"|\bfrom (?:an)?other\b"
+    r"|\b(?:put|placed|added|found|made|took|left)\b[^.;:]{0,30}\b(?:here|there|later|elsewhere|out|back)\b",
     re.IGNORECASE,
 )
 _IN_ORDER = re.compile(
-    r"\b(?:rest|remainder|others?|everything|R\d+)\b[^.;:]{0,40}\b(?:is|are|was|were|looks?|seems?) "
-    r"(?:\w+ )?(?:well|good|clean|okay|ok|normal|as (?:it|they) (?:was|were|should)|left alone|free of (?!findings))",
+    r"\b(?:rest|remainder|others?|everything|all|R\d+)\b[^.;:]{0,40}\b(?:is|are|was|were|looks?|seems?) (?:\w+ )?"
+    r"(?:well|fine|good|clean|okay|ok|normal|as (?:it|they) (?:was|were|should)|left alone|free of (?!findings))"
+    r"|\b(?:match(?:es)?|fits?|agrees? with|like) (?:its|the) (?:surroundings?|neighbou?r\w*|rest|picture)\b"
+    r"|\b(?:like|similar to|the same as) R\d+|\btwo areas (?:touch|overlap)\b",
     re.IGNORECASE,
 )
 _ALONE = re.compile(
-    r"\bonly (?:the |this |that |one )?(?:R\d+|part|place|area|region|spot)\b|\bR\d+ (?:alone|only)\b", re.IGNORECASE
+    r"\bonly (?:the |this |that |one )?(?:R\d+|part|place|area|region|spot)\b|\bR\d+ (?:alone|only)\b"
+    r"|\ball (?:that|there) (?:is|was|has been)\b",
+    re.IGNORECASE,
 )
 _UNANIMOUS = re.compile(
     r"\b(?:all|every|each|both)(?: of)?(?: the| these| those)?(?: other)? "
-    r"(?:tests?|instruments?|checks?|measurements?|records?)\b",
+    r"(?:tests?|instruments?|checks?|measurements?|records?)\b"
+    r"|\b(?:tests|instruments|checks|measurements|records) (?:all )?agree\b",
     re.IGNORECASE,
 )
 _AFTER_ALL = re.compile(r"\b(?:with all instruments heard|after all tests)\b", re.IGNORECASE)

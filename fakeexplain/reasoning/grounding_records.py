@@ -109,8 +109,9 @@ def verdict_problems(sentence: str, cited: Sequence[Evidence], verdict: Verdict)
         passed = is_significant(item, verdict)
         if quiet and passed and item.id in verdict.deciding_ids:
             yield f"{item.id} passed its threshold but is called quiet"
-        # Sentences that speak of all tests together may cite any of them.
-        if not passed and not quiet and says != {verdict.label} and not grounds:
+        # That there is no evidence, or no answer, rests on all tests together; that there is, on those that found it.
+        together = says == {verdict.label} and verdict.label != "manipulated"
+        if not passed and not quiet and not together and not grounds:
             yield f"{item.id} did not pass its threshold but is told as a finding"
 
 

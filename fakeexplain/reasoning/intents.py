@@ -75,12 +75,15 @@ _PLACE = re.compile(
     r"\b(?:(upper|top|middle|mid|central|lower|bottom)[\s-]*(?:the\s+)?(left|"
     r"centre|center|middle|right)(?:[\s-]*(?:hand)?)?"
     r"|(left|right)[\s-]*(?:hand\s*)?(upper|top|lower|bottom)\b"
-    r"|(upper|top|lower|bottom)(?=\s*(?:part|half|third|edge|side|of|corner|area|region|strip|\?|\.|$))"
-    r"|(left|right)(?=[\s-]*(?:hand)?\s*(?:part|half|third|edge|side|of|corner|area|region|strip|\?|\.|$))"
-    r"|in the (left|right|top|bottom)\b"
+    r"|(upper|top|lower|bottom)(?=\s*(?:part|half|third|edge|side|of|corner|area|region|strip))"
+    r"|(left|right)(?=[\s-]*(?:hand)?\s*(?:part|half|third|edge|side|of|corner|area|region|strip))"
+    r"|(?:in|on|at|to|near|along|about) the (left|right|top|bottom)\b"
+    r"|\bthe (left|right|top|bottom)(?=\s*(?:[?,.;!]|$|is|was|looks?|seems?|been|alter|chang|edit))"
     r"|(?:the )?(?:very )?(centre|center|middle)\b)",
     re.IGNORECASE,
 )
+_HALF = re.compile(r"[\s-]*(?:hand)?\s*(?:half|quarter)\b", re.IGNORECASE)
+Part = tuple[float, float, float, float]
 # "What in the picture is fake?" asks for more than colours, and a map may be what is pictured.
 _ALTERED = re.compile(
     r"\b(?:alter|chang|edit|manipulat|tamper|fake|faking|forg|photoshop|doctor|retouch|modif|suspicious|paste)",
@@ -102,7 +105,7 @@ class Asked:
         certain: the reading is more likely than all others together, or each of several questions was read clearly;
             ids, places and orders always are.
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
-        place: words of the place named, "" for none; cells: box of it in thirds of width and height, xyxy.
+        place: words of the place named, "" for none; part: box of it in shares of width and height, xyxy.
         box_xyxy: four numbers of a box. thing: an object named ("arm"), "" for none.
     """
 
@@ -111,7 +114,7 @@ class Asked:
     region_ids: tuple[str, ...] = ()
     instrument: str = ""
     place: str = ""
-    cells: tuple[int, int, int, int] | None = None
+    part: Part | None = None
     box_xyxy: tuple[int, int, int, int] | None = None
     thing: str = ""
     also: tuple[str, ...] = ()
@@ -125,7 +128,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     evidence_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Ee]\d+\b", text)))
     region_ids = tuple(dict.fromkeys(i.upper() for i in re.findall(r"\b[Rr]\d+\b", _CAMERA.sub("", text))))
     thing = match.group(1) if (match := _OBJECT.search(text.lower())) else ""
-    place, cells = ("", None) if thing else find_place(text)
+    place, part = ("", None) if thing else find_place(text)
     box = find_box(text)
     instrument = next((n for n, p in INSTRUMENT_WORDS if re.search(p, text, re.IGNORECASE)), "")
     intent, probability = _read(text)
@@ -155,7 +158,7 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     also = _further(text, intent) if intent in (*ANSWERABLE, "pressure", "injection") else ()
     certain = probability >= _FIRM or intent in ("region", "tool") or bool(also)
     size = size and intent == "region"
-    return Asked(intent, evidence_ids, region_ids, instrument, place, cells, box, thing, also, certain, size)
+    return Asked(intent, evidence_ids, region_ids, instrument, place, part, box, thing, also, certain, size)
 
 
 def pattern_scores(text: str) -> dict[str, float]:
@@ -188,29 +191,47 @@ def _further(text: str, intent: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))[:_MOST_ALSO]
 
 
-def find_place(text: str) -> tuple[str, tuple[int, int, int, int] | None]:
-    """(words, box in thirds) of the first place named.
+def find_place(text: str) -> tuple[str, Part | None]:
+    """(words, box in shares of width and height) of the first place named: halves and quarters, else thirds.
 
-    >>> find_place("and the upper-left corner?")
-    ('upper left', (0, 0, 1, 1))
+    >>> find_place("and the left half?")
+    ('left side', (0.0, 0.0, 0.5, 1.0))
     """
     match = _PLACE.search(text)
     if match is None:
         return "", None
-    row1, column1, column2, row2, row3, column3, side, middle = (g.lower() if g else "" for g in match.groups())
+    row1, column1, column2, row2, row3, column3, side1, side2, middle = (g.lower() if g else "" for g in match.groups())
+    side = side1 or side2
     row, column = row1 or row2 or row3, column1 or column2 or column3
     if side:
         row, column = (side, "") if side in _ROW else ("", side)
     if middle or (row in ("middle", "central", "mid") and column in ("centre", "center", "middle")):
-        return "centre", (1, 1, 2, 2)
-    rows = (_ROW[row], _ROW[row] + 1) if row else (0, 3)
-    columns = (_COLUMN[column], _COLUMN[column] + 1) if column else (0, 3)
+        return "centre", (1 / 3, 1 / 3, 2 / 3, 2 / 3)
+    halves = _HALF.match(text, match.end()) is not None
+    x0, x1 = _span(_COLUMN[column], halves) if column else (0.0, 1.0)
+    y0, y1 = _span(_ROW[row], halves) if row else (0.0, 1.0)
     names = (
         ("upper", "middle", "lower")[_ROW[row]] if row else "",
         ("left", "centre", "right")[_COLUMN[column]] if column else "",
     )
     words = " ".join(n for n in names if n) if row and column else f"{names[0]} part" if row else f"{names[1]} side"
-    return words, (columns[0], rows[0], columns[1], rows[1])
+    return words, (x0, y0, x1, y1)
+
+
+def _span(third: int, halves: bool) -> tuple[float, float]:
+    if halves and third != 1:
+        return (0.0, 0.5) if third == 0 else (0.5, 1.0)
+    return third / 3, (third + 1) / 3
+
+
+def part_box(part: Part, width: int, height: int) -> tuple[int, int, int, int]:
+    """The pixels of a part, xyxy; at least one.
+
+    >>> part_box((0.0, 0.0, 0.5, 1.0), 101, 40)
+    (0, 0, 50, 40)
+    """
+    x0, y0, x1, y1 = (int(share * side + 1e-6) for share, side in zip(part, (width, height) * 2, strict=True))
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def find_box(text: str) -> tuple[int, int, int, int] | None:

@@ -45,6 +45,7 @@ TEXT = {
     "thing": "I do not recognise things in a picture; give a place or a box, and I can say what was measured there.",
     "promise": "The threshold was set so that at most {rate} unaltered photographs are called altered by mistake.",
     "chosen": "The region was chosen, not found, so this figure does not count for the verdict.",
+    "uncounted": "This figure does not count for the verdict.",
     "unmeasurable": "{region} could not be measured: {reason}.",
     "no_proof": "An alteration that leaves none of the tested traces could have been missed.",
     "not_tested": "Not tested: {what}.",
@@ -112,7 +113,7 @@ class PlainAnswers:
             "unclear": lambda: [TEXT["unclear"], *self.detect()],
         }
         said = [s for intent in (self.asked.intent, *self.asked.also) for s in by_intent[intent]()]
-        if self.asked.thing and self.asked.intent in ("locate", "show", "explain", "detect", "causes"):
+        if self.asked.thing and self.asked.intent in ("locate", "show", "explain", "detect", "causes", "unclear"):
             said.append(TEXT["thing"])
         yield from dict.fromkeys(said)
 
@@ -210,7 +211,8 @@ class PlainAnswers:
         region = self.region_asked()
         if region is None:
             return self._unknown_region() if self.asked.region_ids else self.locate()
-        return [*self.touching(region), *self.tested(region), *self._measurement("region_contrast", region)]
+        own = [s for e in self.quiet if region.id in {r.id for r in e.areas} for s in self.about(e)]
+        return [*self.touching(region), *own, *self.tested(region), *self._measurement("region_contrast", region)]
 
     def tested(self, region: Region) -> list[str]:
         """What the expert's test of this region alone gave, where it was made."""
@@ -251,7 +253,10 @@ class PlainAnswers:
         text = end_with(describe_bare(item).split("; this region was chosen")[0], [item])
         if item.region is not None:
             text = f"{item.region.id}: {text}" if item.region.id not in text else text
-        said = [text, TEXT["chosen"]]
+        found = item.region is not None and item.region.id in {
+            r.id for e in self.request.examination.evidence for r in e.areas
+        }
+        said = [text, TEXT["uncounted" if found else "chosen"]]
         if item.limits:
             causes = "; or ".join(quote(c) for c in item.limits)
             said.append(end_with(f"A difference could also come from {causes}", [item]))
@@ -331,7 +336,9 @@ class PlainAnswers:
             ]
         searched = [e for e in self.request.examination.evidence if e.instrument == "copy_move"]
         said = [s for e in searched if e not in self.findings for s in self.about(e)]
-        return said or ["Whether anything repeats could not be tested here."]
+        said = said or ["Whether anything repeats could not be tested here."]
+        # "Which part was pasted?" may mean any alteration: that nothing repeats is not all there is to say then.
+        return [*self.detect(), *said] if self.findings else said
 
     def file(self) -> list[str]:
         said = [end_with(fact_sentence(e), [e]) for e in self.facts[:MOST_FACTS]]

@@ -151,6 +151,16 @@ def test_other_questions_about_a_region_test_nothing() -> None:
         assert not any(c.instrument == "expert" for c in answer.tool_calls), question
 
 
+def test_a_region_that_the_examination_marked_itself_is_not_tested_again() -> None:
+    talk = Conversation(NetworkExaminer(0.999999), encode(photograph("chelsea")[:300, :400], "JPEG", quality=90))
+    assert talk.examination.verdict.label == "no_evidence"
+    item = next(e for e in talk.examination.evidence if e.areas)
+    answer = talk.ask(f"What is in the region {item.areas[0].id}?")
+    assert not any(c.instrument == "expert" for c in answer.tool_calls)
+    assert f"[{item.id}]" in answer.text
+    assert "chosen, not found" not in answer.text
+
+
 def test_a_model_is_not_shown_what_the_rules_will_tell() -> None:
     seen = []
 

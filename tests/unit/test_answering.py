@@ -1,0 +1,102 @@
+"""Answers to everyday questions: places in words, things, and questions that one related record does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakeexplain.conversation import Conversation
+from fakeexplain.examiner import Examiner, Settings
+from fakeexplain.reasoning.intents import find_place, understand
+from fakeexplain.reasoning.plain_answers import TEXT
+from fakeexplain.reasoning.writers import WriteRequest
+
+SPLICE = Path(__file__).parents[2] / "examples" / "splice.jpg"
+
+
+class Says:
+    """A model that says one thing, whatever it is asked."""
+
+    name = "says"
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+
+    def write(self, request: WriteRequest) -> Iterator[str]:
+        yield self.line
+
+
+@pytest.fixture(scope="module")
+def examiner() -> Examiner:
+    return Examiner(Settings(expert=None, wording="plain"), threads=1)
+
+
+@pytest.fixture
+def talk(examiner: Examiner) -> Conversation:
+    return Conversation(examiner, SPLICE)
+
+
+def test_a_half_is_a_half_and_its_box_is_told(talk: Conversation) -> None:
+    width, height = talk.source.width, talk.source.height
+    answer = talk.ask("Was the left half edited?")
+    (region,) = [r for r in answer.regions if r.box_xyxy == (0, 0, width // 2, height)]
+    assert answer.sentences[0].text == f"{region.id} lies along the left side and covers 50 % of the image."
+    third = talk.ask("And the lower third?").regions[0]
+    assert third.box_xyxy == (0, 2 * height // 3, width, height)
+
+
+@pytest.mark.parametrize(
+    "question", ["Is this right?", "It is real, right?", "Are the colours right?", "Why is the noise lower?"]
+)
+def test_words_that_are_no_places(question: str) -> None:
+    assert understand(question).place == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("What about the top?", "upper part"),
+        ("And on the right?", "right side"),
+        ("Is the left edited?", "left side"),
+        ("and the lower right corner?", "lower right"),
+        ("in the upper third", "upper part"),
+    ],
+)
+def test_words_that_are_places(question: str, words: str) -> None:
+    assert find_place(question)[0] == words
+
+
+@pytest.mark.parametrize("question", ["Is the face real?", "What about the sky?"])
+def test_a_thing_is_not_recognised_whoever_answers(talk: Conversation, question: str) -> None:
+    assert TEXT["thing"] in talk.ask(question).text
+    talk.writer = Says("The examination found evidence that a part of this picture was altered [E1].")
+    assert TEXT["thing"] in talk.ask(question).text
+
+
+@pytest.mark.parametrize("line", ["", "The search for areas that repeat each other found nothing beyond chance [E4]."])
+def test_what_was_pasted_is_not_answered_with_nothing_where_something_was_found(talk: Conversation, line: str) -> None:
+    assert talk.examination.verdict.label == "manipulated"
+    if line:
+        talk.writer = Says(line)
+    answer = talk.ask("Which part is the copy of another one?")
+    assert any(set(talk.examination.verdict.deciding_ids) & set(s.evidence_ids) for s in answer.sentences)
+    assert "evidence" in answer.text
+
+
+def test_what_was_not_tested_is_told_whole(talk: Conversation) -> None:
+    first = talk.examination.verdict.not_tested[0]
+    talk.writer = Says(f"Not tested: {first}.")
+    answer = talk.ask("What was not tested?")
+    for item in talk.examination.evidence:
+        if item.kind == "abstention":
+            assert f"[{item.id}]" in answer.text or item.reason in answer.text
+
+
+def test_facts_about_the_file_are_those_of_the_file(talk: Conversation) -> None:
+    facts = [e for e in talk.examination.evidence if e.kind == "fact"]
+    grid = next(e for e in facts if e.instrument == "jpeg_grid")
+    talk.writer = Says(f"Origin (x, y) of the JPEG grid of the whole picture, as stored: (0, 0) [{grid.id}].")
+    answer = talk.ask("What does the file say about itself?")
+    assert all(f"[{e.id}]" in answer.text for e in facts if e.instrument == "metadata")
