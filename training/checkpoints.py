@@ -65,6 +65,7 @@ def save_checkpoint(
     """
     target, partial = folder / f"checkpoint-{step}", folder / f".partial-{step}-{os.getpid()}"
     moments: dict[str, Tensor] = {}
+    trained = [name for group in optimizer.param_groups for name in group["names"]]
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             for key, value in optimizer.state.get(parameter, {}).items():
@@ -75,7 +76,9 @@ def save_checkpoint(
         save_file(moments, partial / "optimizer.safetensors")
         if ema is not None:
             save_file(_plain(ema.values), partial / "ema.safetensors")
-        (partial / "state.json").write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
+        (partial / "state.json").write_text(
+            json.dumps({"step": step, **state, "trained": trained}, indent=1), encoding="utf-8"
+        )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
     except OSError as error:
@@ -116,8 +119,19 @@ def find_checkpoint(folder: Path, wanted: str | None) -> Path | None:
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: AveragedWeights | None
 ) -> dict[str, Any]:
-    """Restores everything; returns state.json. Strict: names must agree."""
+    """Restores everything; returns state.json.
+
+    Raises:
+        SettingsError: other weights, other trained parameters, or averaged weights there and not here.
+    """
     load_weights(path / "model.safetensors", model)
+    state: dict[str, Any] = json.loads((path / "state.json").read_text("utf-8"))
+    trained = {name for group in optimizer.param_groups for name in group["names"]}
+    averaged = (path / "ema.safetensors").is_file()
+    if set(state.pop("trained", trained)) != trained or averaged != (ema is not None):
+        raise SettingsError(
+            f"{path}: other parameters were trained there; give the same `train`, `ema_decay` and model"
+        )
     moments = load_file(path / "optimizer.safetensors")
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
@@ -129,8 +143,15 @@ def load_checkpoint(
             raise SettingsError(f"{path}: other parameters were trained there; give the same `train` and model")
         for name, value in values.items():
             ema.values[name].copy_(value)
-    state: dict[str, Any] = json.loads((path / "state.json").read_text("utf-8"))
     return state
+
+
+def moments_to_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Moves what the optimiser remembers to where its parameters are by now; its step counts stay where they are."""
+    for parameter, held in optimizer.state.items():
+        for name, value in held.items():
+            if name != "step" and isinstance(value, Tensor):
+                held[name] = value.to(parameter.device)
 
 
 def load_weights(path: Path, model: nn.Module, *, partial: bool = False) -> list[str]:

@@ -7,6 +7,7 @@ N/2, bit for bit. A run can be killed at any moment and started again with the s
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fakeexplain.errors import SettingsError
-from training.checkpoints import AveragedWeights, find_checkpoint, load_checkpoint, load_weights, save_checkpoint
+from training.checkpoints import (
+    AveragedWeights,
+    find_checkpoint,
+    load_checkpoint,
+    load_weights,
+    moments_to_parameters,
+    save_checkpoint,
+)
 from training.config import TrainingConfig
 from training.data import Batch, StepSampler, make_loader
 from training.stages import TASKS, Task
@@ -107,6 +115,7 @@ class _Run:
         if ema is not None and accelerator.device.type != "cpu":
             ema.values = {n: v.to(accelerator.device) for n, v in ema.values.items()}
         prepared = accelerator.prepare_model(task.model)
+        moments_to_parameters(optimizer)  # those of a checkpoint were read before the network was moved
         self.model: nn.Module = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
         self.writer = None
         if config.report_to == "tensorboard" and accelerator.is_main_process:
@@ -119,7 +128,7 @@ class _Run:
         started, first, seen, tokens = time.monotonic(), int(self.state["step"]), 0, 0
         self.bare.train()
         summed: dict[str, torch.Tensor] = {}
-        step = first
+        step, told = first, first
         for step, batches in self._steps(first):
             # Dropout, where a network has any, must not depend on where a run was stopped.
             torch.manual_seed(
@@ -143,9 +152,8 @@ class _Run:
             done = step + 1
             self.state["step"] = done
             if done % config.logging_steps == 0:
-                means = {
-                    k: float(v) / config.logging_steps / config.gradient_accumulation_steps for k, v in summed.items()
-                }
+                means = {k: float(v) / (done - told) / config.gradient_accumulation_steps for k, v in summed.items()}
+                told = done
                 passed = time.monotonic() - started
                 speeds = {"samples_per_second": round(seen / passed, 2)}
                 if tokens:
@@ -224,7 +232,8 @@ class _Run:
             self.bare.eval()
             figures, score = self.task.evaluate(self.bare)
             self.task.picture(self.bare, self.config.output_dir / "validation.png")
-            better = self.state["best"] is None or score > self.state["best"]
+            best = self.state["best"]
+            better = best is None or score > best or math.isnan(best)
             self.state["worse"] = 0 if better else self.state["worse"] + 1
             if better:
                 self.state["best"] = score

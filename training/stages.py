@@ -5,7 +5,8 @@ A task trains exactly the parameters that `TrainingConfig.train` names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -43,6 +44,21 @@ class Task(Protocol):
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """A picture of validation results to look at."""
+
+
+def moved(batches: Iterable[Batch], model: nn.Module) -> Iterator[Batch]:
+    """Batches where the network is."""
+    device = next(model.parameters()).device
+    for batch in batches:
+        yield {name: value.to(device) for name, value in batch.items()}
+
+
+@contextmanager
+def judging(model: nn.Module, config: TrainingConfig) -> Iterator[None]:
+    """Without gradients, in the precision of the training on the network's device."""
+    kind = next(model.parameters()).device.type
+    with torch.no_grad(), torch.autocast(kind, torch.bfloat16, config.autocast(kind)):
+        yield
 
 
 class ExpertTask:
@@ -97,15 +113,15 @@ class ExpertTask:
             f1s: list[float] = []
             scores: dict[int, list[float]] = {0: [], 1: []}
             false_area: list[float] = []
-            for batch in batches:
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
+            for batch in moved(batches, model):
+                with judging(model, self.config):
                     output = self.forward(model, batch)
                 predicted = upsample(output.mask_logits, _size(batch)) > 0
                 predicted &= batch["valid"].bool()
                 for i in range(len(predicted)):
-                    forged, mask = bool(batch["label"][i] > 0), predicted[i, 0].numpy()
+                    forged, mask = bool(batch["label"][i] > 0), predicted[i, 0].cpu().numpy()
                     scores[int(forged)].append(float(output.image_logits[i]))
-                    truth = batch["forged"][i, 0].bool().numpy()
+                    truth = batch["forged"][i, 0].bool().cpu().numpy()
                     if forged and truth.mean() >= 0.01:
                         f1s.append(f1_score(mask, truth))
                     elif not forged:
@@ -121,8 +137,8 @@ class ExpertTask:
         """Rows of (picture, truth, probability) for the first batch of the trained mix."""
         from torchvision.utils import save_image
 
-        batch = self._validation_batches()["seen"][0]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
+        (batch,) = moved(self._validation_batches()["seen"][:1], model)
+        with judging(model, self.config):
             output = self.forward(model, batch)
         map_ = upsample(torch.sigmoid(output.mask_logits.float()), _size(batch)).expand(-1, 3, -1, -1)
         truth = batch["forged"].float().expand(-1, 3, -1, -1)
@@ -149,8 +165,8 @@ class ConfidenceTask(ExpertTask):
         """How well confidence ranks right cells over wrong ones (AUC), beside the maximum class probability."""
         right: dict[str, list[Tensor]] = {"confidence": [], "probability": []}
         correct: list[Tensor] = []
-        for batch in self._validation_batches()["seen"]:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
+        for batch in moved(self._validation_batches()["seen"], model):
+            with judging(model, self.config):
                 output = self.forward(model, batch)
             target, valid = quarter_targets(batch)
             known = valid > 0
@@ -193,8 +209,8 @@ class RegionTask(ExpertTask):
         for name, batches in self._validation_batches().items():
             edits: list[float] = []
             others: list[float] = []
-            for batch in batches:
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, self.config.autocast("cpu")):
+            for batch in moved(batches, model):
+                with judging(model, self.config):
                     logits, labels, known = self._asked(model, batch)
                 edits += logits[(labels > 0) & (known > 0)].tolist()
                 others += logits[(labels == 0) & (known > 0)].tolist()
@@ -308,10 +324,10 @@ class AlignmentTask:
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], float]:
         held_out = _TokenPairs(self._held_out, self._tokenizer, self._vision.context_length)
-        batch = _collate(held_out[i] for i in range(self.config.eval_samples))
+        (batch,) = moved([_collate(held_out[i] for i in range(self.config.eval_samples))], model)
         with torch.no_grad():
             images, texts, _ = model(batch["image"], batch["tokens"])
-        figures = retrieval_metrics(images, texts)
+        figures = retrieval_metrics(images.float().cpu(), texts.float().cpu())
         return figures, figures["image_to_text_r5"]
 
     def picture(self, model: nn.Module, path: Path) -> None:

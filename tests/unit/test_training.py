@@ -19,12 +19,12 @@ from fakeexplain.errors import SettingsError
 from fakeexplain.models.forgery_expert import ForgeryLocalizationExpert
 from tests.pictures import PHOTOGRAPHS, photograph
 from tests.unit.tiny_models import expert, expert_config
-from training.checkpoints import AveragedWeights, list_checkpoints, load_weights
+from training.checkpoints import AveragedWeights, list_checkpoints, load_weights, moments_to_parameters
 from training.config import TrainingConfig, load_training_config
 from training.data import StepSampler, held_out_forge, sample_tensors, turned, validation_forges
 from training.loop import choose_parameters, read_log, train
 from training.losses import dice, history_contrast
-from training.stages import expert_losses
+from training.stages import expert_losses, moved
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +171,58 @@ def test_the_region_phase_adds_a_head_and_moves_nothing_else(whole_run, photos, 
     assert all(torch.equal(before[n], after[n]) for n in before)
     assert {n.split(".")[0] for n in after.keys() - before.keys()} == {"region_head"}
     assert "region" in read_log(tmp_path / "run")[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "part", "figure"),
+    [
+        ("expert", "mask_head", "seen/f1"),
+        ("expert_confidence", "confidence_head", "confidence/auc"),
+        ("expert_region", "region_head", "seen/auc"),
+    ],
+)
+def test_every_phase_is_judged_on_held_out_samples(photos, tmp_path, task, part, figure):
+    model = tmp_path / "model.json"
+    model.write_text(expert_config(region=8).model_dump_json())
+    changes = {
+        "task": task,
+        "train": [part],
+        "max_steps": 2,
+        "eval_steps": 2,
+        "eval_samples": 8,
+        "forge": {"validation_share": 0.5},
+    }
+    state = train(settings(photos, model, tmp_path / "run", **changes), cpu=True)
+    (record,) = [r for r in read_log(tmp_path / "run") if "validation" in r]
+    assert np.isfinite(record["validation"][figure])
+    assert state["best"] == pytest.approx(record["score"], abs=1e-4)
+    assert (tmp_path / "run" / "validation.png").is_file()
+
+
+def test_validation_goes_where_the_network_is():
+    model = torch.nn.Linear(2, 2, device="meta")
+    (batch,) = moved([{"x": torch.zeros(3, 2)}], model)
+    assert batch["x"].device.type == "meta"
+
+
+def test_moments_follow_their_parameters_and_step_counts_stay():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.grad = torch.ones(2)
+    optimizer.step()
+    held = optimizer.state[parameter]
+    moved_away = torch.nn.Parameter(torch.zeros(2, device="meta"))
+    optimizer.state.clear()
+    optimizer.state[moved_away] = held
+    moments_to_parameters(optimizer)
+    assert {k: v.device.type for k, v in held.items()} == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
+
+
+@pytest.mark.parametrize("changes", [{"train": ["mask_head"]}, {"ema_decay": 0.0}], ids=["parameters", "average"])
+def test_a_checkpoint_of_other_parameters_is_refused(whole_run, photos, model_file, changes):
+    wanted = settings(photos, model_file, whole_run, max_steps=6, resume_from_checkpoint="latest", **changes)
+    with pytest.raises(SettingsError, match="other parameters were trained there"):
+        train(wanted, cpu=True)
 
 
 def test_the_region_phase_wants_a_region_head(photos, model_file, tmp_path):
