@@ -208,10 +208,23 @@ def _photographs(folder: Path) -> list[Path]:
     return files
 
 
-def calibrate(weights: Path, photos: Path, calibration: Path, *, forged: int, size: int, workers: int) -> Calibration:
-    """Runs all fits. Raises SettingsError when a folder holds nothing to calibrate on."""
+def calibrate(
+    weights: Path,
+    photos: Path,
+    calibration: Path,
+    *,
+    forged: int,
+    size: int,
+    workers: int,
+    validation_share: float = ForgeConfig().validation_share,
+) -> Calibration:
+    """Runs all fits. validation_share: what the training held out of `photos`.
+
+    Raises:
+        SettingsError: a folder holds nothing to calibrate on.
+    """
     files = _photographs(calibration)
-    config = ForgeConfig(split="validation")
+    config = ForgeConfig(split="validation", validation_share=validation_share)
     with worker_pool(workers) as pool:
         jobs = [(weights, photos, config, size, i) for i in range(forged)]
         samples = [s for s in _shown(pool.map(forged_sample, jobs), forged, "forgeries") if s is not None]
@@ -273,6 +286,12 @@ def main(
     ] = None,
     forged: Annotated[int, typer.Option(min=50, help="Held-out samples of the forge for the temperature.")] = 400,
     size: Annotated[int, typer.Option(min=64, help="Their side in pixels.")] = 384,
+    validation_share: Annotated[
+        float,
+        typer.Option(
+            min=0.001, max=1, help="`forge.validation_share` of the training; photographs above it were seen."
+        ),
+    ] = ForgeConfig().validation_share,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     regions: Annotated[
         bool, typer.Option("--regions", help="Only count the law of regions anew; keep the rest.")
@@ -285,7 +304,15 @@ def main(
         elif photos is None:
             raise SettingsError("--photos: wanted the photographs of the training (or --regions, which needs none)")
         else:
-            result = calibrate(weights, photos, calibration, forged=forged, size=size, workers=workers)
+            result = calibrate(
+                weights,
+                photos,
+                calibration,
+                forged=forged,
+                size=size,
+                workers=workers,
+                validation_share=validation_share,
+            )
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

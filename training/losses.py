@@ -1,4 +1,5 @@
-"""Losses as sums with counts, so that several processes together take the very step that one would take.
+"""Losses as sums with counts, so that several processes together take the very step that one would take (but where a
+loss compares samples with each other: contrastive alignment, whose negatives are those of each process).
 
 Each function returns `Loss(total, count)`; the loop divides by the count over all processes.
 """

@@ -22,7 +22,7 @@ class ForgeConfig(BaseModel):
     """What the forge makes, in which shares. Weights are relative: they need not add up to one.
 
     Attributes:
-        authentic_share: authentic samples among all; half the default authentic ones are globally processed.
+        authentic_share: authentic samples among all; a third of the default ones is globally processed.
         several_share: forged samples with two or three edits, among forged ones.
         same_content_share: edits that only process the region's own content, among all edits.
         global_share: samples, authentic and forged alike, that are processed as a whole before the finish.

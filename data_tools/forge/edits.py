@@ -215,7 +215,7 @@ def splice(
 
     Args:
         saved: how the host was last saved. One donor in five was saved in the same way, half of these on the host's own
-            grid: then neither quality nor grid tells the two apart.
+            grid: then neither quality nor grid tells the two apart, unless the piece is mirrored or turned afterwards.
     """
     rgb = donor.read()
     history: list[dict[str, Any]] = [{"on": "donor", "photo": donor.path.name}]

@@ -75,7 +75,7 @@ def donor_capture(
     Args:
         origin: where (x, y) the donor's frame begins in the host's. The donor's grid lies anywhere.
         saved: the host's last save, grid offset in the host's frame. A fifth of the donors was saved like that, half
-            of them on the host's grid.
+            of them on the host's grid (what mirrors or turns the piece later moves it off).
     """
     steps: list[degrade.Step] = []
     if shrunk and rng.random() < 0.5:

@@ -138,7 +138,7 @@ def copy_move(
 
     Args:
         source_mask: bool HxW, what is copied.
-        shift: (dx, dy) in whole pixels of the region's centre; None draws the one of 24 that overlaps its source least.
+        shift: (dx, dy) in whole pixels of the region's centre; None takes the first of 24 drawn that is far enough, else the longest.
         angle: rotation in degrees, anticlockwise as seen.
         scale: size of the copy over size of the source.
         mirror: flip left-right before rotating.
@@ -338,7 +338,8 @@ def denoise(host: np.ndarray, mask: np.ndarray, *, strength: float = 20.0, feath
 
 
 def jpeg_ghost(host: np.ndarray, mask: np.ndarray, quality: int, *, feather: float = 0.0) -> Edit:
-    """The region was once saved at `quality` on the picture's own grid (Farid 2009)."""
+    """The region was once saved at `quality` on the grid that begins at (0, 0) (Farid 2009): the picture's own, unless it
+    was cut at another place and never saved since."""
     step = degrade.Jpeg(quality=quality)
     return Edit(
         _process_box(host, mask, step.apply, feather), mask, "jpeg_ghost", {"quality": quality, "feather": feather}
@@ -350,7 +351,7 @@ def foreign_grid(
 ) -> Edit:
     """The region was once saved at `quality` with blocks that begin at `offset` (x, y), each 0..7, not both 0."""
     if offset == (0, 0):
-        raise ValueError("offset (0, 0) is the picture's own grid; use `jpeg_ghost` for that")
+        raise ValueError("offset (0, 0) is not foreign; use `jpeg_ghost` for that")
     step = degrade.Jpeg(quality=quality, offset=offset)
     parameters = {"quality": quality, "grid_x": offset[0], "grid_y": offset[1], "feather": feather}
     return Edit(_process_box(host, mask, step.apply, feather), mask, "foreign_grid", parameters)

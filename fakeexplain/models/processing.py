@@ -1,9 +1,9 @@
 """Pictures in, maps out: the edge between numpy and the expert's tensors.
 
 The only place where a network meets a `SourceImage`. Nothing is resized before the traces are read: the picture is
-encoded in tiles whose overlap makes them equal to the whole, and the trunk sees all of it at 1/4, or in large windows
-that share the statistics of the whole when memory would not hold it. Deliberately left out: thresholds and
-probabilities that mean something (`fakeexplain.localization`).
+encoded in tiles whose overlap makes them equal to the whole, and the trunk sees all of it at 1/4, or, when memory would
+not hold it, in large windows that are compared with the statistics of the whole (attention and norms are the window's).
+Deliberately left out: thresholds and probabilities that mean something (`fakeexplain.localization`).
 
 The network works in the *stored* frame, where the JPEG grid begins at (0, 0); maps come back upright.
 """
