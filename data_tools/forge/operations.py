@@ -138,7 +138,8 @@ def copy_move(
 
     Args:
         source_mask: bool HxW, what is copied.
-        shift: (dx, dy) in whole pixels of the region's centre; None takes the first of 24 drawn that is far enough, else the longest.
+        shift: (dx, dy) in whole pixels of the region's centre; None takes the first of 24
+            drawn that is far enough, else the longest.
         angle: rotation in degrees, anticlockwise as seen.
         scale: size of the copy over size of the source.
         mirror: flip left-right before rotating.
@@ -338,8 +339,10 @@ def denoise(host: np.ndarray, mask: np.ndarray, *, strength: float = 20.0, feath
 
 
 def jpeg_ghost(host: np.ndarray, mask: np.ndarray, quality: int, *, feather: float = 0.0) -> Edit:
-    """The region was once saved at `quality` on the grid that begins at (0, 0) (Farid 2009): the picture's own, unless it
-    was cut at another place and never saved since."""
+    """The region was once saved at `quality` on the grid that begins at (0, 0) (Farid 2009).
+
+    That is the picture's own grid, unless it was cut at another place and never saved since.
+    """
     step = degrade.Jpeg(quality=quality)
     return Edit(
         _process_box(host, mask, step.apply, feather), mask, "jpeg_ghost", {"quality": quality, "feather": feather}
