@@ -354,7 +354,7 @@ def foreign_grid(
 ) -> Edit:
     """The region was once saved at `quality` with blocks that begin at `offset` (x, y), each 0..7, not both 0."""
     if offset == (0, 0):
-        raise ValueError("offset (0, 0) is not foreign; use `jpeg_ghost` for that")
+        raise ValueError("offset (0, 0) is no foreign grid; use `jpeg_ghost` for that")
     step = degrade.Jpeg(quality=quality, offset=offset)
     parameters = {"quality": quality, "grid_x": offset[0], "grid_y": offset[1], "feather": feather}
     return Edit(_process_box(host, mask, step.apply, feather), mask, "foreign_grid", parameters)

@@ -196,7 +196,7 @@ def test_exemplar_refuses_a_hole_without_surroundings(host):
 
 
 def test_wrong_uses_are_refused(host, mask):
-    with pytest.raises(ValueError, match="own grid"):
+    with pytest.raises(ValueError, match="no foreign grid"):
         operations.foreign_grid(host, mask, 70, (0, 0))
     with pytest.raises(ValueError, match="geometry"):
         operations.process(host, mask, degrade.Resize(width=9, height=9))
