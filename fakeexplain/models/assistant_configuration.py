@@ -97,6 +97,8 @@ class AssistantSettings(_Config):
         seg_bce_weight, seg_dice_weight, seg_quality_weight: of the losses of decoded masks (LISA, Lai et al., CVPR
             2024, for the first two; SAM for the quality estimate).
         sam: None where no SAM weights are used.
+        largest_entropy: nats; where the next word could be nearly any, the answer ends (`grounded_decoding`). What is
+            large depends on the language model: measure it on questions like those of the training. None for no limit.
     """
 
     vision: VisionConfig
@@ -113,6 +115,7 @@ class AssistantSettings(_Config):
     seg_dice_weight: float = Field(default=0.5, ge=0)
     seg_quality_weight: float = Field(default=0.1, ge=0)
     sam: SamSettings | None = None
+    largest_entropy: float | None = Field(default=None, gt=0)
 
     @property
     def vision_tokens(self) -> int:

@@ -83,7 +83,7 @@ class AssistantWriter:
         from transformers import LogitsProcessorList
 
         from fakeexplain.models.assistant_tokenizer import END
-        from fakeexplain.reasoning.grounded_decoding import only_known
+        from fakeexplain.reasoning.grounded_decoding import EndWhereLost, only_known
 
         # Trained without reproaches, it is confused by one: a second try draws other words instead, behind what stands.
         # Asked for more, it goes on there with what it finds likeliest but the end.
@@ -96,6 +96,9 @@ class AssistantWriter:
         # `<SEG>` may be a special token of the tokenizer, so special tokens are kept and the others taken out below.
         tokenizer = self._processor.tokenizer
         known = only_known(tokenizer, inputs["input_ids"].shape[1], asked, references)
+        end = tokenizer.convert_tokens_to_ids(END)
+        largest = self._model.config.settings.largest_entropy
+        processor = known if largest is None else EndWhereLost(known, largest, end)
         hidden = [t for t in tokenizer.all_special_tokens if t != "<SEG>"]
         words = streamed(
             self.name,
@@ -106,8 +109,8 @@ class AssistantWriter:
             max_new_tokens=self._max_new_tokens,
             do_sample=again,
             temperature=0.5 if again else None,
-            begin_suppress_tokens=[tokenizer.convert_tokens_to_ids(END)] if request.more else None,
-            logits_processor=LogitsProcessorList([known]),
+            begin_suppress_tokens=[end] if request.more else None,
+            logits_processor=LogitsProcessorList([processor]),
             **inputs,
         )
         with contextlib.closing(words):

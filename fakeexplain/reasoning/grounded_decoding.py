@@ -102,6 +102,28 @@ class OnlyKnown(LogitsProcessor):
         return True
 
 
+class EndWhereLost(LogitsProcessor):
+    """Ends an answer at the first word that could be nearly any.
+
+    Asked what it never learned, a small model goes on with pieces of sentences. Cut off there, the last sentence is
+    unfinished, and the checker refuses it.
+
+    Args:
+        inner: forbids tokens elsewhere. largest: entropy in nats of the next token's distribution, before anything is
+            forbidden. end: id of the token that ends an answer, which nothing forbids where the model is lost.
+    """
+
+    def __init__(self, inner: LogitsProcessor, largest: float, end: int) -> None:
+        self._inner, self._largest, self._end = inner, largest, end
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """input_ids B,T and scores B,V -> scores as `inner` leaves them, of the end alone in rows that are lost."""
+        lost = torch.special.entr(torch.softmax(scores.float(), dim=-1)).sum(dim=-1) > self._largest
+        ended = torch.full_like(scores, -torch.inf)
+        ended[:, self._end] = 0.0
+        return torch.where(lost[:, None], ended, self._inner(input_ids, scores))  # type: ignore[return-value]
+
+
 def only_known(
     tokenizer: Any, prompt_length: int, request: WriteRequest, references: References | None = None
 ) -> OnlyKnown:

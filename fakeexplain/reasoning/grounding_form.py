@@ -42,6 +42,8 @@ _BROKEN = (
 def form_problems(said: str) -> Iterator[str]:
     """said: a sentence without what it quotes from the records."""
     text = _CITATIONS.sub("", said)
+    if not re.search(r"[.!?:…”\")›]\s*$", text):
+        yield "does not end"
     if text.count("(") != text.count(")"):
         yield "opens or closes a bracket and not both"
     for problem, pattern in _BROKEN:

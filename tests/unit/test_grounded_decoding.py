@@ -6,10 +6,10 @@ import re
 
 import pytest
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from fakeexplain.models.assistant_tokenizer import train_tokenizer
-from fakeexplain.reasoning.grounded_decoding import OnlyKnown
+from fakeexplain.reasoning.grounded_decoding import EndWhereLost, OnlyKnown
 
 TEXTS = ["The finding R1 lies 53.5 % there [E1][E12], 1,000 of 2. 0 1 2 3 4 5 6 7 8 9 E R measure noise on R3"] * 3
 IDS, FIGURES = {"E1", "E12", "R3"}, {"53.5", "8", "1,000", "0.04"}
@@ -161,3 +161,14 @@ def test_a_token_that_opens_a_reference_and_goes_on_has_to_lead_to_one():
     assert " {x" not in after(0)
     assert after(1) == {" ", " value"}  # whatever begins " value}", or " cause2}"
     assert after(1, 4) == {"}"}
+
+
+def test_an_answer_ends_where_the_next_word_could_be_any() -> None:
+    class Forbids(LogitsProcessor):
+        def __call__(self, input_ids, scores):  # type: ignore[no-untyped-def]
+            return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([7]), 0.0)
+
+    scores = torch.zeros(2, 50)  # as even as can be: ln 50 = 3.9 nats
+    scores[1, 3] = 9.0
+    found = EndWhereLost(Forbids(), 3.0, end=2)(torch.zeros(2, 4, dtype=torch.long), scores)
+    assert torch.isfinite(found).nonzero().tolist() == [[0, 2], [1, 7]]
