@@ -5,6 +5,7 @@ Calibrate afterwards (`python -m training.calibrate`): an expert without calibra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +19,28 @@ from fakeexplain.models.weights import save_expert
 from training.checkpoints import load_weights
 
 
-def export(run: Path, out: Path, weights: str = "final.safetensors") -> str:
-    """Writes the weights of a run (averaged ones) into `out`; returns their sha256.
+def export(run: Path, out: Path, weights: str = "final.safetensors", average_with: Sequence[Path] = ()) -> str:
+    """Writes the weights of a run (its moving average) into `out`; returns their sha256.
+
+    Args:
+        average_with: folders of weights that this run was trained on from; what is written is the mean of all, which
+            is often better than each of them (Wortsman et al., ICML 2022). Of networks trained apart it is nothing.
 
     Raises:
-        SettingsError: the run has no such weights, or they do not fit its model.json.
+        SettingsError: the run has no such weights, they do not fit its model.json, or others not its network.
     """
     if not (run / "model.json").is_file():
         raise SettingsError(f"{run}: no model.json there; wanted the output_dir of a training run")
     model = ForgeryLocalizationExpert(load_config(run / "model.json"), load_weights=False)
     load_weights(run / weights, model)
+    held = model.state_dict()
+    totals = {name: value.double() for name, value in held.items()}
+    for folder in average_with:
+        other = ForgeryLocalizationExpert(model.config, load_weights=False)
+        load_weights(folder, other)
+        for name, value in other.state_dict().items():
+            totals[name] += value.double()
+    model.load_state_dict({name: (v / (1 + len(average_with))).to(held[name].dtype) for name, v in totals.items()})
     return save_expert(model, out)
 
 
@@ -37,10 +50,14 @@ def main(
     weights: Annotated[
         str, typer.Option(help="final.safetensors or best.safetensors of the run.")
     ] = "final.safetensors",
+    average_with: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights that this run went on from; the mean of all is written. Several times for several."),
+    ] = None,
 ) -> None:
     """Take trained weights over into a folder for the library."""
     try:
-        digest = export(run, out, weights)
+        digest = export(run, out, weights, average_with or ())
     except FakeExplainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
