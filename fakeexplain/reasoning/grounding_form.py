@@ -23,7 +23,7 @@ _BROKEN = (
         "holds words that do not follow each other",
         re.compile(
             r"\b(?:the|an?) (?:touch(?:es)?|lies?|covers|is|are|was|were|has|have|of|in|and|at|no|not|which|that)\b"
-            r"|\ba (?:evidence|[aeio]\w{2,})\b|\bput (?:,|which\b|that\b)"
+            r"|\ba (?:evidence|[aeio]\w{2,})\b|\bput(?:,| which\b| that\b)"
             r"|(?<!what )(?<!that )(?<!which )\b(?:was|were) found (?:is|are|was|were)\b"
             r"|\b(?:is|are|was|were) (?:is|are|was|were|has|lies|covers)\b",
             re.IGNORECASE,
