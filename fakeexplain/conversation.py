@@ -28,8 +28,10 @@ from fakeexplain.reasoning.plain_writer import PlainWriter
 from fakeexplain.reasoning.sights import MapSight, Sights
 from fakeexplain.reasoning.writers import Writer
 from fakeexplain.records import Answer, Evidence, Examination, Region, ToolCall
+from fakeexplain.verdict import EXPERT
 
 RegionChoice: TypeAlias = str | Sequence[float] | np.ndarray
+_MARKED = "the network marked this region itself, so a test of it would tell nothing new"
 _TURNS = TypeAdapter(tuple[Answer, ...])
 
 
@@ -193,6 +195,10 @@ class Conversation:
             if (item.instrument, item.region.id if item.region else "") == (instrument, region_id):
                 return call.model_copy(update={"evidence_id": item.id})
         region = self._regions[region_id]
+        own = [r.id for e in self.examination.evidence if e.instrument == EXPERT for r in e.areas]
+        if instrument == EXPERT and region_id in own:
+            self._failed.append((region_id, _MARKED))
+            return call.model_copy(update={"error": _MARKED})
         try:
             item = self.examiner.measure(self.source, instrument, region_mask=decode_mask(region.mask))
         except FakeExplainError as error:

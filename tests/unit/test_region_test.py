@@ -161,6 +161,18 @@ def test_a_region_that_the_examination_marked_itself_is_not_tested_again() -> No
     assert "chosen, not found" not in answer.text
 
 
+def test_what_the_network_marked_is_not_tested_by_command_either() -> None:
+    examiner = NetworkExaminer(0.999999)
+    picture = encode(photograph("chelsea")[:300, :400], "JPEG", quality=90)
+    examination = examiner.examine(examiner.load(picture))
+    marked = next(e for e in examination.evidence if e.areas)
+    evidence = [e.model_copy(update={"instrument": "expert"}) if e is marked else e for e in examination.evidence]
+    talk = Conversation(examiner, picture, examination=examination.model_copy(update={"evidence": tuple(evidence)}))
+    answer = talk.ask(f"measure expert on {marked.areas[0].id}")
+    assert "could not be measured: the network marked this region itself" in answer.text
+    assert not talk.evidence[len(evidence) :]
+
+
 def test_a_model_is_not_shown_what_the_rules_will_tell() -> None:
     seen = []
 
