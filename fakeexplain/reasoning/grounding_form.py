@@ -33,6 +33,7 @@ _BROKEN = (
         "says the same twice",
         re.compile(
             r"\b(R\d+) (?:of|in|is|lies in|is inside|touches) (?:the )?(?:finding |region |area )?\1\b"
+            r"|\bR\d+ (?:is|are) R\d+\b"
             r"|\b([a-z]+(?: [a-z]+){1,2}) (?:of |in |and |the |is )?\2\b",
             re.IGNORECASE,
         ),

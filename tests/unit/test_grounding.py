@@ -61,6 +61,7 @@ def checker(forged: Examination) -> Checker:
         "No figure for R9, as evidence was found is in the centre [E1].",
         "The two places of the two places repeat each other [E1].",
         "The finding lies in the [E1].",
+        "R1 is R2, along the right side; it repeats R2, along the right side [E1].",
         "I set the chance that a evidence of a local alteration [E1].",
         "The probability that a part was altered is put, which a part was altered [E1].",
         "There is evidence of a local change",
