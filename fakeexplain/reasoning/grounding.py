@@ -219,7 +219,7 @@ class Checker:
         figures = core.figures_of(cited, regions, self.known)
         bare = core.BOX.sub(core.GAP, said)
         yield from core.figure_problems(bare, cited, figures, self.verdict)
-        yield from claim_problems(bare, cited, regions, self.known, figures)
+        yield from claim_problems(bare, cited, regions, self.known, figures, text)
         yield from self._vocabulary_problems(bare, cited)
 
     def _by_rule(self, text: str, cited: list[Evidence]) -> bool:

@@ -98,13 +98,13 @@ _WHERE = re.compile(r"\b(left|right|upper|lower|top|bottom|middle|centre|center|
 
 
 def claim_problems(
-    said: str, cited: Sequence[Evidence], regions: Sequence[str], known: Known, figures: Figures
+    said: str, cited: Sequence[Evidence], regions: Sequence[str], known: Known, figures: Figures, whole: str
 ) -> Iterator[str]:
-    """Everything below. said: the sentence without quotations, fixed phrases and boxes."""
+    """Everything below. said: the sentence without quotations, fixed phrases and boxes; whole: with them."""
     yield from _side_problems(said, cited, regions, known)
     yield from _kind_problems(said, cited)
     yield from _direction_problems(said, cited)
-    yield from _figure_role_problems(said, cited, figures)
+    yield from _figure_role_problems(said, cited, figures, whole)
     yield from _name_problems(said, cited)
     yield from _strength_problems(said, cited, known)
     yield from _count_problems(said, cited, known)
@@ -233,7 +233,7 @@ def _direction_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
                 yield f"{item.id} was measured the other way round"
 
 
-def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures) -> Iterator[str]:
+def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures, whole: str) -> Iterator[str]:
     text = ID.sub("…", RATE.sub("…", said))
     probable = _PROBABILITY.search(text) is not None
     numbers = list(NUMBER.finditer(text))
@@ -254,7 +254,7 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
             if not probable and not any(printed_as(match.group(0), c) for c in areas):
                 if told_as_size and any(printed_as(match.group(0), c) for c in figures.shares):
                     yield f"tells {match.group(0)} % as a size"
-                elif _bare_share(match.group(0), text, cited):
+                elif _bare_share(match.group(0), whole, cited):
                     yield f"tells {match.group(0)} % without saying of what"
             if not tiny and not any(printed_as(match.group(0), c) for c in allowed):
                 yield f"the figure {match.group(0)} % stands for something else in the record"

@@ -8,6 +8,7 @@ import pytest
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.reasoning.grounding import Checker
+from fakeexplain.reasoning.quoting import place_of
 from fakeexplain.records import Examination
 from tests.pictures import copy_move, encode, photograph
 
@@ -106,6 +107,8 @@ def test_a_share_of_blocks_is_no_size(forged: Examination) -> None:
         checker.check("98 % of the comparable blocks lack the trace of the first JPEG save [E1].").finding
         == "supported"
     )
+    quoted = f"In {place_of(first.areas[0]).removeprefix('in ')}: {quantity}, 98 % [E1]."
+    assert checker.check(quoted).finding == "supported", checker.check(quoted).problems
     for lie in (
         "The region R1 has a size of 98 % [E1].",
         "R1 covers 98 % of the image [E1].",
