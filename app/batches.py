@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from app.tasks import Task
 from fakeexplain.batch import SUMMARY_NAME, Job, Outcome, finished_before, write_examination, write_summary
 from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import examination_mask
+from fakeexplain.files import write_whole
 from fakeexplain.imaging.source import printable
 from fakeexplain.reasoning.wording import label_words, percent_of
 from fakeexplain.report.overlay import draw_evidence
@@ -214,9 +214,7 @@ def _row(outcome: Outcome, folder: Path) -> BatchRow:
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all. Raises OutputError."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_bytes(data)
-        os.replace(scratch, path)
+        write_whole(path, data)
     except OSError as error:
         raise OutputError(f"{path.name}: cannot be written ({error.strerror or error})") from None

@@ -150,9 +150,9 @@ class Turn:
         wanted = self.asked.intent == "region" and self.asked.certain and not self.asked.size
         if region is None or not wanted or not talk.examiner.tests_regions or not talk.examination.quality.examinable:
             return None
-        if region.id in {r.id for e in talk.examination.evidence for r in e.areas}:
+        if region.id in talk.examination.marked_by or touching(region, self._answers().findings):
             return None
-        return None if touching(region, self._answers().findings) else region
+        return region
 
     def _completed(self) -> Iterator[Event]:
         """What was asked for, by rule, where a model's sentences are true and beside the point."""

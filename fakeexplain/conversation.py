@@ -195,8 +195,8 @@ class Conversation:
             if (item.instrument, item.region.id if item.region else "") == (instrument, region_id):
                 return call.model_copy(update={"evidence_id": item.id})
         region = self._regions[region_id]
-        own = [r.id for e in self.examination.evidence if e.instrument == EXPERT for r in e.areas]
-        if instrument == EXPERT and region_id in own:
+        marked = self.examination.marked_by.get(region_id)
+        if instrument == EXPERT and marked is not None and marked.instrument == EXPERT:
             self._failed.append((region_id, _MARKED))
             return call.model_copy(update={"error": _MARKED})
         try:

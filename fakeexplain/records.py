@@ -119,6 +119,11 @@ class Evidence(Record):
         return tuple(r for r in (self.region, self.partner) if r is not None)
 
     @property
+    def open_point(self) -> str:
+        """What `Verdict.not_tested` says of an abstention."""
+        return f"{self.instrument}: {self.reason}"
+
+    @property
     def area_labels(self) -> tuple[str, ...]:
         """What `areas` are called on pictures: "E1", or "E1a" and "E1b" of a pair."""
         if self.partner is not None and self.region is not None:
@@ -290,6 +295,11 @@ class Examination(Record):
     seconds: dict[str, float] = Field(default_factory=dict)
     examined_at: str = ""
     account: Answer | None = None
+
+    @property
+    def marked_by(self) -> dict[str, Evidence]:
+        """By id of a region: the record of the evidence that marked it."""
+        return {r.id: e for e in self.evidence for r in e.areas}
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1)

@@ -181,7 +181,7 @@ def decide(
         conflicts=conflicts,
         not_tested=NEVER_TESTED
         + (() if panel.expert else (NO_EXPERT,))
-        + tuple(f"{e.instrument}: {e.reason}" for e in evidence if e.kind == "abstention"),
+        + tuple(e.open_point for e in evidence if e.kind == "abstention"),
     )
     return verdict, mask
 

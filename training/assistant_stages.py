@@ -28,6 +28,7 @@ from training.assistant_samples import IGNORED, AssistantDataset, Sequences, lis
 from training.config import TrainingConfig
 from training.data import Batch
 from training.expert_maps import MapFolder
+from training.judging import judging, moved
 from training.losses import Loss, binary, dice
 from training.word_targets import WordTargets, turned
 
@@ -209,16 +210,14 @@ class AssistantTask:
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], float]:
         """Perplexity of held-out answers, IoU of regions; both also with another map, another picture: to be worse."""
-        device = next(model.parameters()).device
         totals: dict[str, list[float]] = {}
 
         def add(name: str, loss: Loss) -> None:
             total = totals.setdefault(name, [0.0, 0.0])
             total[0], total[1] = total[0] + float(loss.total), total[1] + float(loss.count)
 
-        for batch in self._validation:
-            batch = {name: value.to(device) for name, value in batch.items()}
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, self.config.autocast(device.type)):
+        for batch in moved(self._validation, model):
+            with judging(model, self.config):
                 output, clicked = self._run(model, batch)
                 add("answer", answer_loss(output.logits, batch["labels"]))
                 if self.words is not None:

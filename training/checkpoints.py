@@ -126,9 +126,11 @@ def load_checkpoint(
     """
     load_weights(path / "model.safetensors", model)
     state: dict[str, Any] = json.loads((path / "state.json").read_text("utf-8"))
+    averages = path / "ema.safetensors"
+    values = load_file(averages) if averages.is_file() else {}
     trained = {name for group in optimizer.param_groups for name in group["names"]}
-    averaged = (path / "ema.safetensors").is_file()
-    if set(state.pop("trained", trained)) != trained or averaged != (ema is not None):
+    # Checkpoints of before kept no names beside the averages.
+    if set(state.pop("trained", values or trained)) != trained or bool(values) != (ema is not None):
         raise SettingsError(
             f"{path}: other parameters were trained there; give the same `train`, `ema_decay` and model"
         )
@@ -138,9 +140,6 @@ def load_checkpoint(
             keys = [k for k in moments if k.rpartition("|")[0] == name]
             optimizer.state[parameter] = {k.rpartition("|")[2]: moments[k].clone() for k in keys}
     if ema is not None:
-        values = load_file(path / "ema.safetensors")
-        if values.keys() != ema.values.keys():
-            raise SettingsError(f"{path}: other parameters were trained there; give the same `train` and model")
         for name, value in values.items():
             ema.values[name].copy_(value)
     return state

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from fakeexplain.errors import FakeExplainError, SettingsError
@@ -33,14 +34,13 @@ def export(run: Path, out: Path, weights: str = "final.safetensors", average_wit
         raise SettingsError(f"{run}: no model.json there; wanted the output_dir of a training run")
     model = ForgeryLocalizationExpert(load_config(run / "model.json"), load_weights=False)
     load_weights(run / weights, model)
-    held = model.state_dict()
-    totals = {name: value.double() for name, value in held.items()}
+    states = [model.state_dict()]
     for folder in average_with:
         other = ForgeryLocalizationExpert(model.config, load_weights=False)
         load_weights(folder, other)
-        for name, value in other.state_dict().items():
-            totals[name] += value.double()
-    model.load_state_dict({name: (v / (1 + len(average_with))).to(held[name].dtype) for name, v in totals.items()})
+        states.append(other.state_dict())
+    if average_with:
+        model.load_state_dict({name: torch.stack([s[name] for s in states]).mean(dim=0) for name in states[0]})
     return save_expert(model, out)
 
 

@@ -23,6 +23,7 @@ from training.assistant_tokenizer import load_tokenizer
 from training.chunked_loss import chunked_cross_entropy
 from training.config import LanguageConfig, TrainingConfig
 from training.data import Batch
+from training.judging import judging
 from training.language_data import ROUND, LanguageDataset, Tokens, padded, prepare, sequence, text_sample
 from training.losses import Loss
 from training.shared_prompts import PADDING, places
@@ -179,10 +180,7 @@ class LanguageTask:
                 ids[row, : len(sample["input_ids"])] = sample["input_ids"]
                 weights[row, : len(sample["weights"])] = sample["weights"]
                 alone[row, : len(sample["branches"])] = sample["branches"]
-            with (
-                torch.no_grad(),
-                torch.autocast(device.type, torch.bfloat16, self.config.autocast(device.type)),
-            ):
+            with judging(model, self.config):
                 loss, _, counted = model(ids.to(device), weights.to(device), alone.to(device))
             total, count = total + float(loss), count + float(counted.sum())
         return float(np.exp(min(total / max(count, 1.0), 50.0)))

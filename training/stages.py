@@ -5,8 +5,7 @@ A task trains exactly the parameters that `TrainingConfig.train` names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -26,6 +25,7 @@ from fakeexplain.models.vision_encoder import VisionEncoder
 from training.alignment_pairs import AlignmentPairs, retrieval_metrics, split_pairs
 from training.config import TrainingConfig
 from training.data import NO_OPERATION, Batch, ForgeDataset, held_out_forge, validation_forges
+from training.judging import judging, moved
 from training.losses import Loss, binary, dice, history_contrast, weighted
 from training.region_samples import region_samples
 
@@ -44,21 +44,6 @@ class Task(Protocol):
 
     def picture(self, model: nn.Module, path: Path) -> None:
         """A picture of validation results to look at."""
-
-
-def moved(batches: Iterable[Batch], model: nn.Module) -> Iterator[Batch]:
-    """Batches where the network is."""
-    device = next(model.parameters()).device
-    for batch in batches:
-        yield {name: value.to(device) for name, value in batch.items()}
-
-
-@contextmanager
-def judging(model: nn.Module, config: TrainingConfig) -> Iterator[None]:
-    """Without gradients, in the precision of the training on the network's device."""
-    kind = next(model.parameters()).device.type
-    with torch.no_grad(), torch.autocast(kind, torch.bfloat16, config.autocast(kind)):
-        yield
 
 
 class ExpertTask:

@@ -8,7 +8,6 @@ and signals, which are `fakeexplain.cli`'s.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from fakeexplain.commands.console import (
 from fakeexplain.commands.console import out as console
 from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+from fakeexplain.files import write_whole
 
 if TYPE_CHECKING:
     from fakeexplain.evaluation.datasets import Item
@@ -331,9 +331,7 @@ def _write(run: _Run, tables: Sequence[Table], out: Path, progress: Progress) ->
         files[name] = standalone(figure.svg)
     try:
         for name, text in files.items():
-            scratch = out / f".{name}"
-            scratch.write_text(text, encoding="utf-8")
-            os.replace(scratch, out / name)
+            write_whole(out / name, text)
         if not run.maps_only:
             plot_planted([r for r in rows if not r.cell], out / "planted.png")
     except OSError as error:

@@ -5,9 +5,7 @@ Questions are lines; commands begin with a slash. Left out: the dialogue itself 
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +26,7 @@ from fakeexplain.commands.ask import (
 from fakeexplain.commands.console import EXIT_SOME_FAILED, EXIT_USAGE, fail, tell_error
 from fakeexplain.commands.console import out as console
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+from fakeexplain.files import write_whole
 
 if TYPE_CHECKING:
     from fakeexplain.conversation import Conversation
@@ -177,17 +176,11 @@ class Chat:
         if not name:
             raise SettingsError("/save: wanted a file name")
         try:
-            target = Path(name).expanduser()
-            part = target.with_name(f"{target.name}.{os.getpid()}.part")
+            write_whole(Path(name).expanduser(), self.talk.to_json() + "\n")
+        except OSError as error:
+            raise OutputError(f"{name}: cannot be written ({error.strerror or error})") from None
         except (RuntimeError, ValueError) as error:  # nobody of that name here; a name that is none
             raise OutputError(f"{name}: cannot be written ({error})") from None
-        try:
-            part.write_text(self.talk.to_json() + "\n", encoding="utf-8")
-            os.replace(part, target)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise OutputError(f"{name}: cannot be written ({error.strerror or error})") from None
         _tell(f"saved {len(self.talk.turns)} turns to {name}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timezone
@@ -31,6 +30,7 @@ from fakeexplain.commands.console import (
 from fakeexplain.commands.console import out as console
 from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+from fakeexplain.files import write_whole
 
 if TYPE_CHECKING:
     from fakeexplain.evaluation.datasets import Item
@@ -235,9 +235,7 @@ def _write(rows: Sequence[Row], tables: Sequence[Table], facts: dict[str, str], 
     }
     try:
         for name, text in files.items():
-            scratch = out / f".{name}"
-            scratch.write_text(text, encoding="utf-8")
-            os.replace(scratch, out / name)
+            write_whole(out / name, text)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
     console.print(f"page, tables and rows: {escape(str(out / 'faithfulness.html'))}", highlight=False, soft_wrap=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timezone
@@ -34,6 +33,7 @@ from fakeexplain.commands.console import (
 from fakeexplain.commands.console import out as console
 from fakeexplain.commands.resuming import open_rows
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
+from fakeexplain.files import write_whole
 
 if TYPE_CHECKING:
     from fakeexplain.evaluation.gate_tables import GateRow
@@ -255,9 +255,7 @@ def _write(
     if rates is not None:
         files[rates] = text
     for path, content in files.items():
-        scratch = path.with_name(f".{path.name}")
-        scratch.write_text(content, encoding="utf-8")
-        os.replace(scratch, path)
+        write_whole(path, content)
     console.print(f"tables and counts: {escape(str(out / 'gate.md'))}", highlight=False, soft_wrap=True)
 
 

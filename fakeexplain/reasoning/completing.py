@@ -173,11 +173,9 @@ def _told_of_file(answers: PlainAnswers, text: str) -> bool:
 
 def _not_tested(answers: PlainAnswers, text: str) -> bool:
     """Every test without a result, and what no examination here tests: by one of its clauses at least."""
-    told = {f"{e.instrument}: {e.reason}" for e in answers.abstained}
-    clauses = [quote(c) for c in answers.verdict.not_tested if c not in told]
-    if not all(f"[{e.id}]" in text or quote(f"{e.instrument}: {e.reason}") in text for e in answers.abstained):
+    if not all(f"[{e.id}]" in text or quote(e.open_point) in text for e in answers.abstained):
         return False
-    return not clauses or any(c in text for c in clauses)
+    return not answers.open_points or any(quote(c) in text for c in answers.open_points)
 
 
 def _instruments(answers: PlainAnswers, text: str) -> bool:

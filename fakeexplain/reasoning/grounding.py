@@ -113,8 +113,8 @@ class Checker:
             return text
         if not core.VERDICTS["manipulated"].search(text) or not set(core.CITED.findall(text)) & set(deciding):
             return text
-        quiet = {e.id for e in self.known.evidence.values() if e.kind == "detection" and e.id not in deciding}
-        return re.sub(r"\s*\[(E\d+)\]", lambda m: "" if m.group(1) in quiet else m.group(0), text)
+        others = {e.id for e in self.known.evidence.values() if e.kind == "detection" and e.id not in deciding}
+        return re.sub(r"\s*\[(E\d+)\]", lambda m: "" if m.group(1) in others else m.group(0), text)
 
     def _is_record(self, text: str) -> bool:
         """A sentence about the whole examination that needs no evidence id, for its own record carries it."""

@@ -241,17 +241,11 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
         after = text[match.end() :]
         if after.startswith(" %"):
             is_area = re.match(r" % of the (?:image|picture|photograph|photo)\b", after) is not None
-            allowed = (
-                figures.probability
-                if probable
-                else figures.areas
-                if is_area
-                else [*figures.shares, *figures.areas, *figures.overlaps]
-            )
-            tiny = match.group(0) == "0.01" and "under 0.01" in text
             areas = [*figures.areas, *figures.overlaps]
-            told_as_size = _SIZE.search(re.split(r"[;,]", text[: match.start()])[-1]) is not None
+            allowed = figures.probability if probable else figures.areas if is_area else [*figures.shares, *areas]
+            tiny = match.group(0) == "0.01" and "under 0.01" in text
             if not probable and not any(printed_as(match.group(0), c) for c in areas):
+                told_as_size = _SIZE.search(re.split(r"[;,]", text[: match.start()])[-1]) is not None
                 if told_as_size and any(printed_as(match.group(0), c) for c in figures.shares):
                     yield f"tells {match.group(0)} % as a size"
                 elif _bare_share(match.group(0), whole, cited):

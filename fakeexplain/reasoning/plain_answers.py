@@ -80,6 +80,12 @@ class PlainAnswers:
         first = list({e.instrument: e for e in reversed(self.detections)}.values())[::-1]
         return decided[:3] or first[:4] or self.abstained[:3] or self.facts[:1]
 
+    @property
+    def open_points(self) -> list[str]:
+        """What the verdict says was not tested, less the tests without a result, which are records of their own."""
+        told = {e.open_point for e in self.abstained}
+        return [c for c in self.verdict.not_tested if c not in told]
+
     def sentences(self) -> Iterator[str]:
         """The whole answer, without repetitions."""
         by_intent: dict[str, Callable[[], list[str]]] = {
@@ -211,7 +217,8 @@ class PlainAnswers:
         region = self.region_asked()
         if region is None:
             return self._unknown_region() if self.asked.region_ids else self.locate()
-        own = [s for e in self.quiet if region.id in {r.id for r in e.areas} for s in self.about(e)]
+        marked = self.request.examination.marked_by.get(region.id)
+        own = [s for e in self.quiet if marked is not None and e.id == marked.id for s in self.about(e)]
         return [*self.touching(region), *own, *self.tested(region), *self._measurement("region_contrast", region)]
 
     def tested(self, region: Region) -> list[str]:
@@ -253,9 +260,7 @@ class PlainAnswers:
         text = end_with(describe_bare(item).split("; this region was chosen")[0], [item])
         if item.region is not None:
             text = f"{item.region.id}: {text}" if item.region.id not in text else text
-        found = item.region is not None and item.region.id in {
-            r.id for e in self.request.examination.evidence for r in e.areas
-        }
+        found = item.region is not None and item.region.id in self.request.examination.marked_by
         said = [text, TEXT["uncounted" if found else "chosen"]]
         if item.limits:
             causes = "; or ".join(quote(c) for c in item.limits)
@@ -348,8 +353,7 @@ class PlainAnswers:
         )
 
     def not_tested(self) -> list[str]:
-        told = {f"{e.instrument}: {e.reason}" for e in self.abstained}
-        said = [TEXT["not_tested"].format(what=quote(c)) for c in self.verdict.not_tested if c not in told]
+        said = [TEXT["not_tested"].format(what=quote(c)) for c in self.open_points]
         return (said + [end_with(describe_bare(e), [e]) for e in self.abstained])[:MOST_OPEN]
 
     def instruments(self) -> list[str]:

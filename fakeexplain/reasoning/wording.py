@@ -315,7 +315,7 @@ def _quality(quality: QualityReport) -> list[Claim]:
 
 def _not_tested(evidence: Sequence[Evidence], verdict: Verdict) -> list[Claim]:
     abstained = [e for e in evidence if e.kind == "abstention"]
-    told = {f"{e.instrument}: {e.reason}" for e in abstained}
+    told = {e.open_point for e in abstained}
     claims = [_claim(describe_bare(e), (e,), "not_tested") for e in abstained]
     clauses = [c for c in verdict.not_tested if c not in told]
     return claims + [

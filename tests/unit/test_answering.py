@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,9 @@ from fakeexplain.conversation import Conversation
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.intents import find_place, understand
 from fakeexplain.reasoning.plain_answers import TEXT
-from fakeexplain.reasoning.writers import WriteRequest
+from tests.writers import Says
 
 SPLICE = Path(__file__).parents[2] / "examples" / "splice.jpg"
-
-
-class Says:
-    """A model that says one thing, whatever it is asked."""
-
-    name = "says"
-
-    def __init__(self, line: str) -> None:
-        self.line = line
-
-    def write(self, request: WriteRequest) -> Iterator[str]:
-        yield self.line
 
 
 @pytest.fixture(scope="module")

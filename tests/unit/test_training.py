@@ -22,9 +22,10 @@ from tests.unit.tiny_models import expert, expert_config
 from training.checkpoints import AveragedWeights, list_checkpoints, load_weights, moments_to_parameters
 from training.config import TrainingConfig, load_training_config
 from training.data import StepSampler, held_out_forge, sample_tensors, turned, validation_forges
+from training.judging import moved
 from training.loop import choose_parameters, read_log, train
 from training.losses import dice, history_contrast
-from training.stages import expert_losses, moved
+from training.stages import expert_losses
 
 
 @pytest.fixture(scope="module")
