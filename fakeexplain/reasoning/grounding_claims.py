@@ -219,7 +219,7 @@ def _direction_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
         before = said[: rate.start()].lower().rstrip()
         if not before.endswith(("fewer than", "less than", "at most", "no more than", "below", "under")):
             yield f"{rate.group(0)!r} is an upper bound"
-    text = RATE.sub("…", text).replace("fewer than …", "…")
+    text = re.sub(r"\bfewer than …", "…", RATE.sub("…", text), flags=re.IGNORECASE)
     for pattern, sign in ((_MORE, 1), (_LESS, -1)):
         if not pattern.search(text):
             continue
@@ -359,7 +359,7 @@ def _where_problems(said: str, cited: Sequence[Evidence], regions: Sequence[str]
             continue
         if word == "middle" and re.match(r" 95 %", text[match.end() :]):
             continue
-        if same.get(word, word) not in held.split() and same.get(word, word) not in held.replace(",", " ").split():
+        if not {word, same.get(word, word)} & set(held.replace(",", " ").split()):
             yield f"the place {word!r} is not in the record"
 
 

@@ -26,7 +26,8 @@ _EXTENT = re.compile(
 _ORIGIN = re.compile(
     r"\b(?:came|comes?|coming|taken|brought|put|placed) (?:in |here |there |over )?(?:from|into)\b(?! ?[…‹])"
     r"|\bfrom (?:an)?other\b"
-    r"|\b(?:put|placed|added|found|made|took|left)\b[^.;:]{0,30}\b(?:here|there|later|elsewhere|out|back)\b",
+    r"|\b(?:put|placed|added|found|made|took|(?<!upper )(?<!middle )(?<!lower )(?<!the )left)\b[^.;:]{0,30}"
+    r"\b(?:here|(?<!, so )there|later|elsewhere|out|back)\b",
     re.IGNORECASE,
 )
 _IN_ORDER = re.compile(

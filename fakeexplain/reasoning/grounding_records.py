@@ -32,7 +32,8 @@ PLACE = re.compile(
 QUIET = re.compile(r"nothing beyond chance", re.IGNORECASE)
 VERDICTS = {
     "manipulated": re.compile(
-        r"\b(?:there is|found|shows?) (?:measured |measurable )?evidence\b|\bpoints? to a local (?:change|alteration)",
+        r"(?:\b(?:there is|found|shows?|so|and|but|yet)|[,;:]) (?:measured |measurable )?evidence\b"
+        r"|\bpoints? to a local (?:change|alteration)",
         re.IGNORECASE,
     ),
     "no_evidence": re.compile(r"\bno (?:measurable )?evidence\b|\bnone of the tests\b", re.IGNORECASE),

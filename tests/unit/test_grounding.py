@@ -8,7 +8,7 @@ import pytest
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.reasoning.grounding import Checker
-from fakeexplain.reasoning.quoting import place_of
+from fakeexplain.reasoning.quoting import place_of, rate_of
 from fakeexplain.records import Examination
 from tests.pictures import copy_move, encode, photograph
 
@@ -77,6 +77,9 @@ def test_what_the_records_do_not_carry_is_refused(checker: Checker, sentence: st
     [
         ("With all instruments heard, there is evidence of a local change [E1].", "supported"),
         ("No finding touches R9 [E1].", "supported"),
+        # a verdict that "stays as it is" breaks off nowhere
+        ("As the place was picked, the verdict stays as it is.", "no_claim"),
+        ("I see your view, but the measurements stay as they are.", "no_claim"),
         ("R1 is larger than R9.", "supported"),
         ("We may disagree; the evidence has not changed.", "no_claim"),
         ("Ask for the file as the camera saved it, before any messenger or service.", "no_claim"),
@@ -115,3 +118,54 @@ def test_a_share_of_blocks_is_no_size(forged: Examination) -> None:
         "The trace lies in R1: 98 % [E1].",
     ):
         assert checker.check(lie).finding == "unsupported", lie
+
+
+def test_a_denial_does_not_cover_what_follows_it() -> None:
+    """ "None of the tests passed its threshold, so evidence of a local change was found" was let through."""
+    quiet = Examiner(Settings(expert=None), threads=1).examine(encode(photograph("coffee"), "JPEG", quality=85))
+    assert quiet.verdict.label == "no_evidence"
+    cited = next(e.id for e in quiet.evidence if e.kind == "detection")
+    checker = Checker(quiet, quiet.evidence, {})
+    said = "None of the tests passed its threshold, so {}evidence of a local change was found [{}]."
+    assert checker.check(said.format("no ", cited)).finding == "supported"
+    assert checker.check(said.format("", cited)).finding == "unsupported"
+    assert checker.check(said.format("measurable ", cited)).finding == "unsupported"
+
+
+@pytest.mark.parametrize("number", ["Fewer", "By chance alone, a result like this is expected in fewer"])
+def test_an_upper_bound_is_one_at_the_beginning_of_a_sentence(
+    forged: Examination, checker: Checker, number: str
+) -> None:
+    item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
+    rest = "pictures without alteration would show this by chance" if number == "Fewer" else "pictures"
+    checked = checker.check(f"{number} than {rate_of(item)} {rest} [{item.id}].")
+    assert checked.finding == "supported", checked.problems
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "said"),
+    [
+        (np.s_[:, 0.4:0.6], "from top to bottom, centre", "The finding is R1, {place} [{id}]."),
+        (
+            np.s_[0.4:0.6, 0.1:0.2],
+            "in the middle left",  # no verb
+            "Think of a puzzle: one piece, {place}, does not quite fit, so there is evidence of a change [{id}].",
+        ),
+    ],
+    ids=["top and bottom", "left"],
+)
+def test_words_of_a_place_are_read_as_such(
+    forged: Examination, part: tuple[slice, slice], place: str, said: str
+) -> None:
+    height, width = forged.source.height, forged.source.width
+    mask = np.zeros((height, width), bool)
+    rows, columns = (
+        slice(int((p.start or 0) * n), int((p.stop or 1) * n)) for p, n in zip(part, (height, width), strict=True)
+    )
+    mask[rows, columns] = True
+    item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
+    placed = item.model_copy(update={"region": region_of_mask(mask, "R1"), "partner": None})
+    assert place_of(placed.region) == place
+    checker = Checker(forged, tuple(placed if e is item else e for e in forged.evidence), {})
+    checked = checker.check(said.format(place=place, id=item.id))
+    assert checked.finding == "supported", checked.problems
