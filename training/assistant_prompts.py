@@ -22,7 +22,7 @@ from fakeexplain.reasoning.references import References
 from fakeexplain.records import Evidence, Region, Verdict
 from training.assistant_data import Row
 
-PROMPT_VERSION = 8  # raise it whenever messages change, so that no cache of tokens is read
+PROMPT_VERSION = 9  # raise it whenever messages change, so that no cache of tokens is read
 DESCRIBE = "Describe this picture."
 _MARK = re.compile(r"\s?<(?:image|mask|region)>\n?")
 _VIEW = re.compile(r"(<image>|<mask>|<region>)")

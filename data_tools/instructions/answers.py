@@ -26,7 +26,14 @@ from data_tools.instructions.quotes import (
 )
 from fakeexplain.imaging.regions import decode_mask, percent_words
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import expectation_words, fact_sentence, percent_of, rate_words
+from fakeexplain.reasoning.wording import (
+    describe_bare,
+    expectation_words,
+    fact_sentence,
+    percent_of,
+    rate_words,
+    stands_out,
+)
 from fakeexplain.records import Evidence, Region
 
 MOST_CAUSES = 3
@@ -91,7 +98,8 @@ class Answers:
         }
         key = "noise" if item.trace.startswith("noise_") else item.trace
         numeric = isinstance(item.value, (int, float)) and isinstance(item.reference, (int, float))
-        if key in p.FINDING and numeric:
+        share_of_windows = key == "duplicate_region" and item.quantity.startswith("share")  # no agreement of two areas
+        if key in p.FINDING and numeric and not share_of_windows:
             return self._say(p.FINDING[key], **values)
         if values["reference"]:
             values["compared"] = f", compared with {values['reference']}"
@@ -147,11 +155,20 @@ class Answers:
             said += self.chance(item) if self.rng.random() < 0.7 else []
             said += self.fits(item)
             said += self.causes(item) if self.rng.random() < 0.6 else []
-        for item in self._pick(self.quiet_ones, 2 if said else 3):
+        found = bool(said)
+        said = said or self.verdict()[:1]  # why there is no finding begins with that there is none
+        for item in self._pick(self.quiet_ones, 2 if found else 3):
             said.append(self.quiet(item))
-        if not said or self.rng.random() < 0.3:
+        if not self.quiet_ones or self.rng.random() < 0.3:
             said += [self.abstention(e) for e in self._pick([e for e in self.abstained if quotable(e.reason)], 2)]
-        return said or self.verdict()
+        return said
+
+    def instruments(self) -> list[str]:
+        """What each instrument found, or why it has no result."""
+        said = [self.finding(e) for e in {e.instrument: e for e in reversed(self.findings)}.values()][::-1]
+        told = {e.instrument for e in self.findings}
+        said += [self.quiet(e) for e in self.quiet_ones if e.instrument not in told]
+        return said + [self.abstention(e) for e in self.abstained if quotable(e.reason)] or self.verdict()
 
     def about(self, item: Evidence) -> list[str]:
         """What one numbered record says."""
@@ -290,31 +307,34 @@ class Answers:
         unable = [e for e in self.abstained if quotable(e.reason)]
         return [self.abstention(e) for e in self._pick(unable, 1)] or self.off_topic()
 
-    def _told(self, traces: tuple[str, ...], otherwise: Sequence[str]) -> list[str]:
-        """Facts about the file by their traces, in that order; a sentence that there are none, with what there is."""
-        found = [e for t in traces for e in self.facts if e.trace == t and quotable(fact_sentence(e))]
+    def _told(self, *traces: str) -> list[str]:
+        """Facts about the file by their traces, in that order; where there are none, what else the file says."""
+        told = [e for e in self.facts if quotable(fact_sentence(e))]
+        found = [e for t in traces for e in told if e.trace == t]
         if found:
             return [self.fact(e) for e in found[:3]]
-        missing = [e for e in self.facts if e.trace == "no_metadata" and quotable(fact_sentence(e))]
-        return [self._say(otherwise), *(self.fact(e) for e in missing[:1])]
+        missing = [e for e in told if e.trace == "no_metadata"] or told
+        return [self._say(p.NOT_STATED), *(self.fact(e) for e in missing[:1])]
 
     def camera(self) -> list[str]:
-        return self._told(("camera_facts",), p.NO_CAMERA)
+        return self._told("camera_facts")
 
     def date(self) -> list[str]:
         """Evidence tells of dates only where they contradict each other."""
-        return self._told(("date_conflict",), p.NO_DATE)
+        return self._told("date_conflict")
 
     def software(self) -> list[str]:
-        return self._told(("editor_software", "edit_history", "generator_text"), p.NO_SOFTWARE)
+        return self._told("editor_software", "edit_history", "generator_text")
 
     def format(self) -> list[str]:
-        return self._told(("quantisation_tables", "dimension_conflict", "segment_order", "trailing_data"), p.NO_FORMAT)
+        return self._told("quantisation_tables", "dimension_conflict", "segment_order", "trailing_data")
 
     def not_tested(self) -> list[str]:
-        clauses = [quote(c) for c in self.verdict_record.not_tested if quotable(c)]
-        order = self.rng.permutation(len(clauses))[: int(self.rng.integers(2, 5))]
-        return [self._say(p.NOT_TESTED, what=clauses[i]) for i in sorted(order.tolist())]
+        """All that no examination here tests, then every test without a result."""
+        records = {e.open_point for e in self.abstained}
+        clauses = [quote(c) for c in self.verdict_record.not_tested if c not in records and quotable(c)]
+        said = [self._say(p.NOT_TESTED, what=c) for c in clauses]
+        return said + [self.abstention(e) for e in self.abstained if quotable(e.reason)]
 
     def compare(self, item: Evidence) -> list[str]:
         """The two regions of a pair."""
@@ -346,6 +366,15 @@ class Answers:
             said.append(self._say(p.DIRECTION, direction=word, cites=cite([item])))
         said.append(self._say(p.CHOSEN))
         return said + (self.causes(item) if self.rng.random() < 0.4 else [])
+
+    def tested(self, item: Evidence) -> list[str]:
+        """The expert's test of a region by itself; where it stands out, also what that is worth."""
+        said = [end_with(describe_bare(item), cite([item]))]
+        return [*said, self._say(p.CHOSEN), *self.causes(item)] if stands_out(item) else said
+
+    def extent(self, region: Region) -> list[str]:
+        """Where a region lies and how large it is."""
+        return [self._say(p.EXTENT, region=region.id, place=place_of(region), size=size_of(region))]
 
     def unmeasurable(self, region_id: str, reason: str) -> list[str]:
         return [self._say(p.UNMEASURABLE, region=region_id, reason=quote(reason))]

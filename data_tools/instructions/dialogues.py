@@ -16,11 +16,16 @@ from data_tools.instructions.answers import Answers
 from data_tools.instructions.grammar import choose
 from data_tools.instructions.phrases import INSTRUMENT_ASKED
 from data_tools.instructions.picture import Picture
-from data_tools.instructions.questions import QUESTIONS
+from data_tools.instructions.questions import BANKED, QUESTIONS, bank
 from data_tools.instructions.quotes import box_words, value_words
 from data_tools.schema import Message, TurnRegion, inline_mask
 from fakeexplain.imaging.regions import decode_mask, mask_of_box, region_of_mask
-from fakeexplain.records import Evidence, Region
+from fakeexplain.reasoning.grounding import Checker
+from fakeexplain.reasoning.intents import Asked, understand
+from fakeexplain.reasoning.touching import touching
+from fakeexplain.reasoning.wording import describe_bare
+from fakeexplain.records import REGION_TEST, Evidence, Region
+from fakeexplain.verdict import EXPERT
 
 OPENINGS = {
     "detect": 0.6,
@@ -31,6 +36,10 @@ OPENINGS = {
     "child": 0.04,
     "court": 0.04,
 }
+OFTEN = ("region_box", "explain", "causes", "not_tested", "instruments")  # what small models mix up most
+POINTED = "R999"  # stands for `<SEG>` where an answer is checked
+BANK_SHARE = 0.6  # of the questions that the reader's bank has a wording for
+TRIES = 4  # to draw a question that the reader takes for what it asks
 CELLS = {
     ("centre" if (r, c) == (1, 1) else f"{row} {column}"): (c, r)
     for r, row in enumerate(("upper", "middle", "lower"))
@@ -45,6 +54,7 @@ class _State:
     turns: list[Message] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     regions: dict[str, np.ndarray] = field(default_factory=dict)
+    failed: list[tuple[str, str]] = field(default_factory=list)
     next_evidence: int = 1
     next_region: int = 1
 
@@ -68,7 +78,7 @@ class Dialogues:
         topics = [str(self.rng.choice(opening, p=weights / weights.sum()))]
         for _ in range(int(self.rng.integers(1, 4))):
             if not self.waiting:
-                everything = [t for t in QUESTIONS if t != "detect"] + ["tool", "tool", "region_box", "show"]
+                everything = [*(t for t in QUESTIONS if t != "detect"), *BANKED, *OFTEN, "tool", "tool", "show"]
                 if self.answers.findings:  # what only a finding can teach
                     everything += ["show", "explain", "causes", "locate", "source_of_copy"]
                 self.waiting = [str(t) for t in self.rng.permutation(everything)]
@@ -92,12 +102,25 @@ class Dialogues:
 
     def _ask(
         self, state: _State, topic: str, values: Mapping[str, str] | None = None, about: TurnRegion | None = None
-    ) -> None:
-        content = choose(QUESTIONS[topic], values or {}, self.rng)
+    ) -> Asked:
+        """Asks about a topic; returns what the reader of questions makes of it."""
+        content = self._worded(topic, values or {})
         state.turns.append(Message(role="user", content=content, region=about))
+        return understand(content, has_region=about is not None)
+
+    def _worded(self, topic: str, values: Mapping[str, str]) -> str:
+        """From the templates, or from the bank where the reader takes that question for what it asks."""
+        banked = bank(topic)
+        if banked and (topic not in QUESTIONS or self.rng.random() < BANK_SHARE):
+            for _ in range(TRIES):
+                content = choose(banked, values, self.rng)
+                asked = understand(content)
+                if asked.intent == topic and not asked.also:
+                    return content
+        return choose(QUESTIONS.get(topic, banked), values, self.rng)
 
     def _answer(self, state: _State, sentences: list[str], region: Region | None = None) -> None:
-        text = " ".join(sentences)
+        text = " ".join(self._carried(state, sentences, region))
         known = [e.id for e in (*self.picture.examination.evidence, *state.evidence)]
         ids = tuple(i for i in known if f"[{i}]" in text)
         turn_region = None
@@ -106,6 +129,16 @@ class Dialogues:
             turn_region = TurnRegion(id=region.id, box_xyxy=region.box_xyxy, mask=mask)
         state.turns.append(Message(role="assistant", content=text, evidence_ids=ids, region=turn_region))
 
+    def _carried(self, state: _State, sentences: list[str], pointed: Region | None) -> list[str]:
+        """The sentences that the checker of answers lets pass: it would be of no use to teach the others."""
+        regions = {i: region_of_mask(mask, i) for i, mask in state.regions.items()}
+        if pointed is not None:
+            regions[POINTED] = pointed.model_copy(update={"id": POINTED})
+        evidence = (*self.picture.examination.evidence, *state.evidence)
+        checker = Checker(self.picture.examination, evidence, regions, state.failed)
+        kept = [s for s in sentences if checker.check(s.replace("<SEG>", POINTED)).finding != "unsupported"]
+        return kept or self.answers.verdict()
+
     def _exchange(self, topic: str, state: _State) -> None:
         say = self.answers
         plain = {
@@ -113,13 +146,14 @@ class Dialogues:
             **{"causes": say.other_causes, "child": say.child, "court": say.court, "off_topic": say.off_topic},
             **{"next_steps": say.next_steps, "file": say.file, "not_tested": say.not_tested},
             **{"camera": say.camera, "date": say.date, "software": say.software, "format": say.format},
+            "instruments": say.instruments,
         }
         if topic in plain:
             self._ask(state, topic)
             self._answer(state, plain[topic]())
-        elif topic in ("disagree_fake", "disagree_real", "leading"):
+        elif topic in ("disagree_fake", "disagree_real", "pressure", "leading", "injection"):
             self._ask(state, topic)
-            self._answer(state, say.pressed(leading=topic == "leading"))
+            self._answer(state, say.pressed(leading=topic in ("leading", "injection")))
         elif topic in ("show", "source_of_copy"):
             self._ask(state, topic)
             sentences, region = say.show() if topic == "show" else say.source_of_copy()
@@ -135,19 +169,31 @@ class Dialogues:
             if pair is not None and pair.region is not None and pair.partner is not None:
                 self._ask(state, topic, {"region": pair.region.id, "other_region": pair.partner.id})
                 self._answer(state, say.compare(pair))
-        elif topic == "region_box":
+        elif topic in ("region_box", "region_size"):
             region = self._box(state)
-            asked = TurnRegion(id=region.id, box_xyxy=region.box_xyxy)
-            self._ask(state, topic, {"box": box_words(region.box_xyxy), "region": region.id}, asked)
-            self._answer(state, say.region(region))
+            about = TurnRegion(id=region.id, box_xyxy=region.box_xyxy)
+            asked = self._ask(state, topic, {"box": box_words(region.box_xyxy), "region": region.id}, about)
+            if topic == "region_size" or asked.size:
+                self._answer(state, say.extent(region))
+            else:
+                self._answer(state, [*say.region(region), *self._tested(state, region, asked)])
         elif topic == "region_words":
             name = list(CELLS)[int(self.rng.integers(9))]
             region = self._cell(name, state)
-            asked = TurnRegion(id=region.id, box_xyxy=region.box_xyxy, words=name)
-            self._ask(state, topic, {"place": name}, asked)
-            self._answer(state, say.region(region))
+            about = TurnRegion(id=region.id, box_xyxy=region.box_xyxy, words=name)
+            asked = self._ask(state, topic, {"place": name}, about)
+            self._answer(state, [*say.region(region), *self._tested(state, region, asked)])
         elif topic == "tool":
             self._tool(state)
+
+    def _tested(self, state: _State, region: Region, asked: Asked) -> list[str]:
+        """The expert's test of a region, made where a conversation makes it (`answering.Turn`), and what it brought."""
+        wanted = asked.intent == "region" and asked.certain and self.picture.examiner.tests_regions
+        if not wanted or touching(region, self.answers.findings) or not self.picture.examination.quality.examinable:
+            return []
+        state.turns.append(Message(role="assistant", content=f"measure {EXPERT} on {region.id}"))
+        item = self._brought(state, EXPERT, region.id)
+        return self.answers.unmeasurable(region.id, item) if isinstance(item, str) else self.answers.tested(item)
 
     def _named(self, mask: np.ndarray, state: _State) -> Region:
         region = region_of_mask(mask, f"R{state.next_region}")
@@ -189,12 +235,18 @@ class Dialogues:
         title = titles[int(self.rng.integers(len(titles)))]
         self._ask(state, "tool", {"instrument": title, "region": words}, asked)
         state.turns.append(Message(role="assistant", content=f"measure {instrument} on {region_id}"))
+        item = self._brought(state, instrument, region_id)
+        told = self.answers.unmeasurable(region_id, item) if isinstance(item, str) else self.answers.measured(item)
+        self._answer(state, told)
+
+    def _brought(self, state: _State, instrument: str, region_id: str) -> Evidence | str:
+        """The turn of an instrument that was called, and its new evidence; the reason where it has none."""
         result = self.picture.measure(instrument, state.regions[region_id])
         if isinstance(result, str):
             reason = result.removeprefix(f"{instrument}: ")
             state.turns.append(Message(role="tool", content=f"{instrument} on {region_id}: {reason}"))
-            self._answer(state, self.answers.unmeasurable(region_id, reason))
-            return
+            state.failed.append((region_id, reason))
+            return reason
         assert result.region is not None
         partner = result.partner
         if partner is not None:
@@ -205,12 +257,14 @@ class Dialogues:
         state.next_evidence += 1
         state.evidence.append(item)
         state.turns.append(Message(role="tool", content=tool_text(item), evidence_ids=(item.id,)))
-        self._answer(state, self.answers.measured(item))
+        return item
 
 
 def tool_text(item: Evidence) -> str:
     """What an instrument returns into a dialogue, in one line."""
     assert item.region is not None
+    if item.trace == REGION_TEST:
+        return f"{item.id} {item.instrument} on {item.region.id} ({item.region.words}): {describe_bare(item)}"
     reference = value_words(item, item.reference)
     compared = f", compared with {reference} ({item.reference_text})" if reference else ""
     figure = f"{item.quantity}: {value_words(item, item.value)}{compared}"

@@ -15,10 +15,6 @@ VERDICT: dict[str, tuple[str, ...]] = {
     "manipulated": (
         "{After all tests|With all instruments heard}, there is evidence of a local {alteration|change} {cites}.",
         (
-            "{At least one test|One test or more} passed its threshold, which points to a local "
-            "{alteration|change} {cites}."
-        ),
-        (
             f"There is {{measured |measurable |}}evidence {{of|for}} a local {{alteration|change}} in this {_PIC} "
             f"{{cites}}."
         ),
@@ -81,8 +77,8 @@ FINDING: dict[str, tuple[str, ...]] = {
             "{against|where chance allows} {reference} {cites}."
         ),
         (
-            "{value} of the blocks {place} {sit|lie} on another JPEG grid than the rest ({chance level|by chance}: "
-            "{reference}) {cites}."
+            "{value} of the blocks {place} {fit|follow} another JPEG grid than the rest, compared with "
+            "{reference} {cites}."
         ),
     ),
     "missing_grid": (
@@ -90,18 +86,15 @@ FINDING: dict[str, tuple[str, ...]] = {
             "{place}, {value} of the blocks lack the JPEG grid {that the rest shows|of the picture}, "
             "{against|where chance allows} {reference} {cites}."
         ),
-        (
-            "{value} of the blocks {place} {show no|miss the} JPEG grid of the rest ({chance level|by chance}: "
-            "{reference}) {cites}."
-        ),
+        ("{value} of the blocks {place} {lack|miss} the JPEG grid of the rest, compared with {reference} {cites}."),
     ),
     "missing_double_quantisation": (
         (
-            "{place}, {value} of the comparable blocks {lack|are without} the trace of the first JPEG save, "
+            "{place}, {value} of the comparable blocks lack the trace of the {picture's |}first JPEG save, "
             "{against|compared with} {reference} {in the rest|as reference} {cites}."
         ),
         (
-            "The first JPEG save left no mark in {value} of the comparable blocks {place}; the {reference "
+            "{value} of the comparable blocks {place} lack the trace of the first JPEG save; the {reference "
             "value|comparison} is {reference} {cites}."
         ),
     ),
@@ -137,35 +130,32 @@ MEANING: dict[str, tuple[str, ...]] = {
     ),
     "foreign_grid": (
         (
-            "JPEG {works|saves} in blocks of 8 by 8 pixels, and {blocks that do not line up|a second raster} can "
+            "JPEG saves in blocks of 8 by 8 pixels, and {blocks that do not line up|a second raster} can "
             "{come with a part of another file|mean that this part was saved elsewhere before} {cites}."
         ),
     ),
     "missing_grid": (
         (
-            "JPEG {works|saves} in blocks of 8 by 8 pixels, and a {part|place} without them can have {been added "
+            "JPEG saves in blocks of 8 by 8 pixels, and a {part|place} that lacks them can have {been added "
             "after that save|come later than the rest} {cites}."
         ),
     ),
     "missing_double_quantisation": (
         (
-            "The rest {was saved twice|went through two saves}, and a {part|place} that was saved only once can "
+            "The rest was saved twice, and a {part|place} that was saved only once can "
             "have {been added in between|come later} {cites}."
         ),
     ),
     "duplicate_region": (
         (
-            "{Two places of a scene hardly ever agree in their grain|Grain does not repeat by itself}, {unless one "
-            "was copied over the other|so a repeat suggests a copy} {cites}."
+            "Grain does not repeat by itself, {unless one place was copied over the other|so a repeat suggests a copy} "
+            "{cites}."
         ),
     ),
 }
 CHANCE = (
     "{By chance alone|Without any alteration}, a result like this is expected in fewer than {rate} pictures {cites}.",
-    (
-        "Fewer than {rate} pictures {without alteration |}would give {such a result|this} by chance, by the "
-        "{instrument's|background} model {cites}."
-    ),
+    ("Fewer than {rate} pictures {without alteration |}would show this by chance, by the instrument's model {cites}."),
 )
 CAUSES = (
     "{This|It|The finding} could also come from {causes} {cites}.",
@@ -180,10 +170,10 @@ NO_CAUSES = ("{There is no finding that would need|As nothing stands out, nothin
 QUIET = (
     "{From|By} {instrument_inside} there is nothing beyond chance {cites}.",
     "{As to|As for} {instrument_inside}: nothing beyond chance {cites}.",
-    "{instrument} {leaves|left} nothing beyond chance {to report|on record} {cites}.",
+    "{instrument} {leaves|left} nothing beyond chance to report {cites}.",
     "{instrument} found nothing beyond chance {cites}.",
     "{instrument} {looked at|examined} the {picture|image} and reports nothing beyond chance {cites}.",
-    "Nothing beyond chance {was reported by|came from} {instrument_inside} {cites}.",
+    "Nothing beyond chance was reported by {instrument_inside} {cites}.",
 )
 ABSTAINED = (
     "{instrument} {gave|has} no result: {reason} {cites}.",
@@ -216,11 +206,11 @@ NOT_LOCATED: dict[str, tuple[str, ...]] = {
     "inconclusive": ("{No place can be named|I cannot name a place}: the result is inconclusive {cites}.",),
 }
 SHOWN = (
-    "<SEG> {marks|shows|is} {region}, {place}{size} {cites}.",
+    "<SEG> {marks|shows} {region}, {place}{size} {cites}.",
     "{Here it is|This is the region}: <SEG>, {region}, {place}{size} {cites}.",
 )
 SOURCE_SHOWN = (
-    "{region} is <SEG>, {place}; it {matches|repeats} {other_region}, {partner} {cites}.",
+    "<SEG> marks {region}, {place}; it {matches|repeats} {other_region}, {partner} {cites}.",
     "<SEG> {marks|shows} {region}, {place}, {the counterpart of|which matches} {other_region}, {partner} {cites}.",
 )
 SOURCE_UNKNOWN = ("Which of the two {is the copy|came first} cannot be told from the {trace|measurement} {cites}.",)
@@ -278,6 +268,7 @@ CHOSEN = (
     ),
     "{This|Such a} {figure|measurement} of a chosen region {does not enter|has no part in} the verdict.",
 )
+EXTENT = ("{region} lies {place} and covers {size}.", "{region} covers {size}; it lies {place}.")
 UNMEASURABLE = (
     "{region} could not be measured: {reason}.",
     "{No figure for|There is no figure for} {region}: {reason}.",
@@ -346,17 +337,8 @@ NEXT_STEPS = (
     "{Keep|Store} the {file unchanged|received file} and note its {SHA-256|checksum}.",
     "{Check|Compare} {place, date and weather|the circumstances} with {other sources|independent reports}.",
 )
-# A question about the file that its lines do not answer.
-NO_CAMERA = ("The lines {name|hold} no camera.", "No camera is named {in|among} the lines.")
-NO_DATE = (
-    "The lines {name|hold} no date{ of the picture|}, so {I cannot say when it was taken|I leave that open}.",
-    "No date {stands in|is named in} the lines{, so that stays open|}.",
-)
-NO_SOFTWARE = (
-    "The lines {name|hold} no program that {wrote or changed|changed} the file.",
-    "No {editor|program} is named in the lines{, which does not show that none was used|}.",
-)
-NO_FORMAT = ("The lines {say|tell} nothing about {format and compression|how the file was compressed}.",)
+# To a question about the file that no record answers; what the file does say follows.
+NOT_STATED = ("I do not know {that|this}.", "I can only {say|report} what was measured.")
 
 NOT_TESTED = (
     "{Left open|Out of reach here}: {what}.",
@@ -366,9 +348,9 @@ NOT_TESTED = (
 )
 
 INSTRUMENT_ASKED: dict[str, tuple[str, ...]] = {
-    "noise": ("noise", "noise level", "grain"),
-    "jpeg_grid": ("JPEG grid", "JPEG block grid"),
-    "double_jpeg": ("JPEG history", "trace of two JPEG saves"),
-    "copy_move": ("likeness to other places", "best match elsewhere"),
-    "region_contrast": ("contrast with the surroundings", "difference from the rest"),
+    "noise": ("noise", "noise level", "grain", "noise instrument"),
+    "jpeg_grid": ("JPEG grid", "JPEG block grid", "jpeg_grid"),
+    "double_jpeg": ("JPEG history", "trace of two JPEG saves", "double_jpeg"),
+    "copy_move": ("likeness to other places", "best match elsewhere", "copy_move"),
+    "region_contrast": ("contrast with the surroundings", "difference from the rest", "region_contrast"),
 }

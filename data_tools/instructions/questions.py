@@ -1,10 +1,16 @@
 """What people ask: hand-written question templates by intent. Neutral: none presumes that a picture is forged, but for
 the intents that are leading on purpose (`leading`, `disagree_*`).
 
-Slots: place, box, region, other_region, instrument, evidence.
+Slots: place, box, region, other_region, instrument, evidence. Beside the templates stands the bank that the learned
+reader of questions was trained on (`bank`): people ask in more ways than one hand writes.
 """
 
 from __future__ import annotations
+
+import functools
+import json
+import re
+from importlib import resources
 
 from data_tools.instructions.grammar import forms
 
@@ -72,6 +78,18 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "{Look at|Please look at|Consider} {region}, the {box|rectangle} {box}. {What was found there?|Does a "
             "finding touch it?}"
         ),
+        "{What about|How about|And} {region}?",
+        "{Say something|Tell me what you know} about {region}{, please|}.",
+        "{Has|Was} {anything|something} {altered|edited|retouched} {in|inside|within} {region}?",
+        "{Is there|Do you find} {anything|something} {suspicious|unusual|wrong} {in|about|with} {region}?",
+        "{Could|Might} {someone|anybody} have {edited|touched up|worked over} {region}?",
+        "Is {region} {in order|suspicious|all right|touched by a finding}?",
+        "What {do the measurements say|did the tests give} {in|about} {region}?",
+    ),
+    "region_size": (
+        "{How {large|big}|Of what size} is {region}?",
+        "{Which|What} {share|part|portion} of the " + _PIC + " {does {region} {cover|take up}|is {region}}?",
+        "Where {exactly |}is {region}, and how {large|big} is it?",
     ),
     "region_words": (
         "{What about|How about|And} the part in the {place}?",
@@ -272,3 +290,27 @@ SIGHT_QUESTIONS: dict[str, tuple[str, ...]] = {
         "What does {this|the} " + _PIC + " look like?",
     ),
 }
+
+# Topics of a dialogue -> intents of the bank whose questions ask for the same.
+_BANK = {
+    **{t: t for t in ("detect", "locate", "show", "explain", "confidence", "causes", "child", "court", "next_steps")},
+    **{t: t for t in ("source_of_copy", "file", "not_tested", "instruments", "off_topic", "leading", "pressure")},
+    "injection": "injection",
+}
+BANKED = tuple(t for t in _BANK if t not in QUESTIONS)  # topics that have no templates of their own
+_NAMES_RECORDS = re.compile(r"\b[ERer]\d")
+_SIZE = re.compile(r"\b(?:how (?:big|large)|share|fraction|percentage)", re.IGNORECASE)
+
+
+@functools.cache
+def bank(topic: str) -> tuple[str, ...]:
+    """Templates of the reader's bank for a topic of dialogues; () where it has none.
+
+    Those that name records or regions are left out, for a picture need not have them.
+    """
+    if topic not in _BANK:
+        return ()
+    lines = resources.files("data_tools.instructions").joinpath("question_bank.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line]
+    texts = [r["text"] for r in rows if r["intent"] == _BANK[topic] and not _NAMES_RECORDS.search(r["text"])]
+    return tuple(t for t in texts if topic != "locate" or not _SIZE.search(t))

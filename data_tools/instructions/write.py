@@ -33,7 +33,7 @@ from data_tools.schema import Record
 from fakeexplain.errors import OutputError, SettingsError
 from fakeexplain.examiner import Examiner
 
-INSTRUCTIONS_VERSION = 2  # raise it whenever records change
+INSTRUCTIONS_VERSION = 3  # raise it whenever records change
 FILES = ("alignment.jsonl", "mask_alignment.jsonl", "dialogues.jsonl")
 PER_PROCESS = 400  # pictures that a process makes before another takes its place
 SHARD = 20  # pictures between two notes of progress

@@ -26,7 +26,7 @@ from fakeexplain.reasoning.grounding_records import CITED, named_regions
 from fakeexplain.reasoning.quoting import box_words, instrument_words, place_of, quote, rate_of, size_of, value_words
 from fakeexplain.reasoning.touching import share_inside
 from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant, percent_of, rate_words
-from fakeexplain.records import Evidence, Region, Verdict
+from fakeexplain.records import REGION_TEST, Evidence, Region, Verdict
 
 REFERENCE = re.compile(r"\{([A-Za-z][A-Za-z0-9 ]*)\}")
 _BETWEEN = re.compile(r"((?<=[.!?])\s+)")
@@ -202,7 +202,7 @@ def _fields(item: Evidence, verdict: Verdict) -> dict[str, str]:
         "fact": quote(fact_sentence(item)) if item.kind == "fact" else "",
         "quantity": quote(item.quantity),
         "against": quote(item.reference_text),
-        "rate": rate_of(item) if item.kind == "detection" else "",
+        "rate": rate_of(item) if item.kind == "detection" or item.trace == REGION_TEST else "",
         **{f"cause{n}": quote(c) for n, c in enumerate(item.limits, start=1)},
     }
     return {name: words for name, words in told.items() if words}

@@ -15,13 +15,16 @@ from typer.testing import CliRunner
 from data_tools.instructions import seen
 from data_tools.instructions.__main__ import app
 from data_tools.instructions.captions import read_captions
+from data_tools.instructions.dialogues import Dialogues
 from data_tools.instructions.grammar import fill, forms
+from data_tools.instructions.picture import make
 from data_tools.instructions.questions import QUESTIONS, question_forms
 from data_tools.instructions.quotes import FORBIDDEN
 from data_tools.instructions.verify import check_files, check_record
 from data_tools.instructions.write import FILES, Plan, write
 from data_tools.schema import Record, read_jsonl
 from fakeexplain.errors import SettingsError, SourceError
+from fakeexplain.examiner import Examiner
 from tests.pictures import photograph
 
 PICTURES = 6
@@ -65,6 +68,25 @@ def test_every_answer_agrees_with_its_record(written: Path) -> None:
     assert [problems for _, _, problems in checked if problems] == []
 
 
+def test_nothing_is_taught_that_the_checker_of_answers_refuses(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in eleven sentences of the sets before was: the assistant learned to say what was then struck."""
+    refused: list[str] = []
+    carried = Dialogues._carried
+
+    def noted(self: Dialogues, state: object, sentences: list[str], pointed: object) -> list[str]:
+        kept = carried(self, state, sentences, pointed)  # type: ignore[arg-type]
+        refused.extend(s for s in sentences if s not in kept)
+        return kept
+
+    monkeypatch.setattr(Dialogues, "_carried", noted)
+    forge, examiner, turns = plan.forge(), Examiner(threads=1, keep=1), 0
+    for index in range(PICTURES):
+        writer = Dialogues(make(forge, examiner, index, plan.seed, 0.5), np.random.default_rng(index))
+        turns += sum(len(writer.write()[0]) for _ in range(12))
+    assert turns > 200
+    assert refused == []
+
+
 def test_the_set_holds_both_kinds_of_pictures_and_all_files(written: Path, records: list[Record]) -> None:
     assert {r.label for r in records} == {"forged", "authentic"}
     assert {r.strata.get("verdict") for r in records if r.strata} >= {"manipulated", "no_evidence"}
@@ -105,7 +127,7 @@ SPOILERS = {
     "place": lambda t: re.sub(
         r"\b(upper|lower|middle)(?= (?:left|centre|right))", lambda m: _PLACES[m.group(1)], t, count=1
     ),
-    "no_evidence": lambda t: re.sub(r"found no evidence of", "found evidence of", t, count=1),
+    "no_evidence": lambda t: re.sub(r"\bno ((?:measurable )?evidence of)", r"\1", t, count=1),
     "evidence": lambda t: re.sub(r"(?i)\b(found|is|shows) (?:measur\w+ )?evidence\b", r"\1 no evidence", t, count=1),
     "shape": lambda t: re.sub(r"\b(?:compact|elongated|ragged)\b", "in several parts", t, count=1),
     "light": lambda t: re.sub(r"\bcrisp\b", "soft", t),
