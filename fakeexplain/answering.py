@@ -51,6 +51,7 @@ _PLAINLY = {
     "map": "What does the heat map show?",
     "picture": "Describe the picture.",
 }
+_OF_FILE = re.compile(r"\b(?:file|picture|photo\w*|image|pics?|pixels?|resolution|width|height)\b", re.IGNORECASE)
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
 )
@@ -106,7 +107,6 @@ class Turn:
         self.fresh: list[Evidence] = []
         self.pointed: list[Region] = []
         self.struck = self.again = 0
-        self.test: ToolCall | None = None  # the expert's, of the region asked about; the rules tell what it brought
         self.told_before = 0  # sentences shown before the last call, which the writer's prompt begins anew after
         self.first_seconds: float | None = None
 
@@ -131,9 +131,8 @@ class Turn:
         if command is not None:
             yield self._call(*command, self.question)
         elif (region := self._to_test()) is not None:
-            self.test = self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
-            yield self.test
-        yield from self._rounds(TellingWriter(*command) if command else talk.writer)
+            yield self._call(EXPERT, region.id, f"measure {EXPERT} on {region.id}")
+        yield from self._rounds(TellingWriter(*command) if command else self._writer())
         states = any(s.finding != "no_claim" for s in self.sentences)
         if not states and not self.asked_rule and (self.struck or not self.sentences):
             yield from self._rounds(talk._plain, replacing=True)
@@ -142,6 +141,14 @@ class Turn:
         if foreign(self.question):
             yield from self._show(Checked(_ENGLISH_ONLY, "no_claim"), "rule", "no_claim")
         yield self._finish()
+
+    def _writer(self) -> Writer:
+        """Who answers: of the file's size, and of what its quality allows, writers are told nothing (`prompting`)."""
+        untold = self.asked.intent == "quality" or (
+            self.asked.intent == "dimensions" and _OF_FILE.search(self.question)
+        )
+        untold = untold and self.asked.certain and not self.asked.also
+        return self.talk._plain if untold else self.talk.writer
 
     def _to_test(self) -> Region | None:
         """The region to ask the expert about by itself: one that the question is about, that no finding touches, and
@@ -220,7 +227,7 @@ class Turn:
 
     def _answers(self) -> PlainAnswers:
         """What the rules would say now."""
-        return PlainAnswers(self._request(rules=True), self.asked)
+        return PlainAnswers(self._request(), self.asked)
 
     def _rounds(self, writer: Writer, *, replacing: bool = False) -> Iterator[Event]:
         """Lets the writer speak; after each tool line it is asked anew, with what the tool brought."""
@@ -230,7 +237,7 @@ class Turn:
                 return
 
     def _listen(self, writer: Writer, replacing: bool) -> Generator[Event, None, bool]:
-        with closing(_sentences(writer, self._request(rules=_by_rule(writer)))) as proposed:
+        with closing(_sentences(writer, self._request())) as proposed:
             for sentence in proposed:
                 called = yield from self._take(sentence, writer, replacing)
                 if called or len(self.sentences) >= MAX_SENTENCES:
@@ -355,20 +362,19 @@ class Turn:
         sights = talk.sights if {"map", "picture"} & {self.asked.intent, *self.asked.also} else None
         return Checker(talk.examination, talk.evidence, talk._regions, talk._failed, sights)
 
-    def _request(self, feedback: str = "", *, more: bool = False, rules: bool = False) -> WriteRequest:
-        """What a writer is given; the rules are told of the expert's test of the region as well."""
+    def _request(self, feedback: str = "", *, more: bool = False) -> WriteRequest:
+        """What a writer is given."""
         talk = self.talk
-        hidden = None if rules else self.test
         return WriteRequest(
             source=talk.source,
             examination=talk.examination,
-            evidence=tuple(e for e in talk.evidence if hidden is None or e.id != hidden.evidence_id),
+            evidence=talk.evidence,
             regions=MappingProxyType(dict(talk._regions)),
             history=tuple((a.question, a.text) for a in talk._turns),
             question=self.meant,
             region_id=self.chosen.id if self.chosen is not None else None,
             feedback=feedback,
-            calls=tuple(c for c in self.calls if c is not hidden),
+            calls=tuple(self.calls),
             failed=tuple(talk._failed),
             more=more,
             sights=talk.sights,

@@ -119,14 +119,24 @@ def _of_region(answers: PlainAnswers, text: str) -> list[str]:
     region = answers.region_asked()
     ids = {answers.request.region_id, *answers.asked.region_ids} - {None}
     named = not ids or any(re.search(rf"\b{i}\b", text) for i in ids)
+    if region is not None and answers.asked.size:
+        return _unless(named and size_of(region) in text, lambda: [answers.extent(region)])
     said = [] if named else answers.region()
     if region is not None and named and not _touch_told(answers, region, text):
         said = answers.touching(region)
-    if region is not None and (tested := answers.tested(region)) and tested[0] not in text:
-        said = [*said, *(s for s in tested if s not in said)]
-    if region is not None and answers.asked.size and size_of(region) not in " ".join([text, *said]):
-        said = [answers.extent(region), *said]
+    if region is not None:
+        said = [*said, *(s for s in _test_untold(answers, region, text) if s not in said)]
     return said
+
+
+def _test_untold(answers: PlainAnswers, region: Region, text: str) -> list[str]:
+    """What is missing of the expert's test of a region: what it gave; where that is remarkable, what it is worth."""
+    first, *worth = answers.tested(region) or [""]
+    cited = re.search(r"\[E\d+\]", first)
+    if cited is None or not _says(rf"\bstands? out\b[^\[]*{re.escape(cited.group(0))}", text):
+        return [s for s in (first, *worth) if s and s not in text]
+    told = {0: _says(r"\bverdict\b", text), 1: _says(r"\bcould also come from\b|\breasons for such a figure\b", text)}
+    return [s for number, s in enumerate(worth) if not told.get(number)]
 
 
 def _touch_told(answers: PlainAnswers, region: Region, text: str) -> bool:

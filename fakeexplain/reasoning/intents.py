@@ -135,6 +135,8 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     if intent in ("map", "picture") and _ALTERED.search(text) and not _OWN_MAP.search(text):
         intent = "locate" if re.search(r"\b(?:what|where|which)\b", text, re.IGNORECASE) else "detect"
     size = intent == "dimensions"
+    if evidence_ids and intent == "child":
+        intent = "evidence"  # "E5 in plain words" asks for that record
     about = bool(has_region or region_ids or box or place)
     # "In the upper right?" ends like "It is real, right?": beside a place such a reading has to be surer.
     firm = intent in ("injection", "pressure", "leading") and probability >= (_VERY_FIRM if place else _FIRM)

@@ -217,6 +217,8 @@ class PlainAnswers:
         region = self.region_asked()
         if region is None:
             return self._unknown_region() if self.asked.region_ids else self.locate()
+        if self.asked.size:
+            return [self.extent(region)]
         marked = self.request.examination.marked_by.get(region.id)
         own = [s for e in self.quiet if marked is not None and e.id == marked.id for s in self.about(e)]
         return [*self.touching(region), *own, *self.tested(region), *self._measurement("region_contrast", region)]

@@ -55,6 +55,8 @@ def topic_line(question: str, region_id: str | None = None) -> str:
 
 def _wanted(asked: Asked, region_id: str | None) -> str:
     named = " and ".join(asked.region_ids) or region_id or asked.place
+    if asked.intent == "region" and asked.size:
+        return f"the size of {named}"
     if asked.intent == "region":
         return f"what was found in {named}"
     if asked.intent == "tool":

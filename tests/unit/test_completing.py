@@ -11,7 +11,7 @@ from data_tools.instructions.grammar import forms
 from data_tools.instructions.phrases import REGION_FREE
 from fakeexplain.conversation import Conversation
 from fakeexplain.examiner import Examiner, Settings
-from fakeexplain.reasoning.quoting import place_of
+from fakeexplain.reasoning.quoting import place_of, size_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer
 from tests.pictures import copy_move, encode, photograph
@@ -36,7 +36,6 @@ CASES = (
     ("Where was it changed?", "R1"),
     ("Which camera took this picture?", "["),
     ("What was not tested?", "generative"),
-    ("How large is the picture in pixels?", "512 x 512"),
     ("Which instruments were used?", "repeat"),
     ("What else could explain the finding?", "could also come from"),
     ("What should I do next?", "Ask for the file"),
@@ -78,6 +77,15 @@ def test_the_size_of_a_region_is_told_where_it_was_asked_for(examiner: Examiner)
     assert not [s for s in answer(examiner, FORGED, "What is in R1?", true).sentences if s.written_by == "rule"]
 
 
+def test_who_asks_for_the_size_of_a_region_is_told_its_size_alone(examiner: Examiner) -> None:
+    talk = Conversation(examiner, FORGED)
+    region = talk.add_region(box_xyxy=(400, 400, 500, 500))
+    assert len(talk.ask(f"How large is {region.id}?").sentences) == 1
+    told = f"{region.id} covers {size_of(region)}."
+    found = answer(examiner, FORGED, "How large is it?", told, region=(400, 400, 500, 500))
+    assert [s.written_by for s in found.sentences] == ["model"]
+
+
 @pytest.mark.parametrize("form", sorted(f for template in REGION_FREE["manipulated"] for f in forms(template)))
 def test_that_no_finding_touches_a_region_is_told_once(examiner: Examiner, form: str) -> None:
     """After "R3 is not touched by a finding" came "No finding touches R3"."""
@@ -88,6 +96,16 @@ def test_that_no_finding_touches_a_region_is_told_once(examiner: Examiner, form:
     found = answer(examiner, FORGED, "Was this part edited?", said, region=(470, 470, 510, 510))
     assert said in found.text
     assert len(re.findall(r"[Nn]o finding|not touched|free of", found.text)) == 1, found.text
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [("How large is the picture in pixels?", "512 x 512"), ("Is the file good enough for an examination?", "quality")],
+)
+def test_what_no_writer_is_told_of_is_left_to_the_rules(examiner: Examiner, question: str, wanted: str) -> None:
+    found = answer(examiner, FORGED, question, BESIDE)
+    assert wanted in found.text
+    assert BESIDE not in found.text
 
 
 def test_a_probability_comes_with_its_promise(examiner: Examiner) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from fakeexplain.errors import MeasurementError
 from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.localization import Calibration, Expert, Localization
-from fakeexplain.reasoning.wording import describe
+from fakeexplain.reasoning.wording import describe, describe_bare
+from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Evidence
 from fakeexplain.region_test import LEVELS, SIZES, contrast, fit_law, law_of, places, share_as_high
 from tests.pictures import encode, photograph
@@ -173,23 +176,31 @@ def test_what_the_network_marked_is_not_tested_by_command_either() -> None:
     assert not talk.evidence[len(evidence) :]
 
 
-def test_a_model_is_not_shown_what_the_rules_will_tell() -> None:
-    seen = []
+@pytest.mark.parametrize(("share", "remarkable"), [(0.999999, True), (0.5, False)])
+def test_a_model_is_shown_the_test_and_what_it_leaves_out_is_added(share: float, remarkable: bool) -> None:
+    quiet = "No finding touches {}, for no evidence was found anywhere in the picture [E1]."
 
-    class Notes:
-        name = "notes"
+    class Tells:
+        name = "tells"
+        tells = False
 
-        def write(self, request):  # type: ignore[no-untyped-def]
-            seen.append(request)
-            yield f"No finding touches {request.region_id}, for no evidence was found anywhere in the picture [E1]."
+        def write(self, request: WriteRequest) -> Iterator[str]:
+            call = request.calls[0]
+            item = next(e for e in request.evidence if e.id == call.evidence_id)
+            yield quiet.format(request.region_id)
+            if self.tells:
+                yield f" {describe_bare(item).rstrip('.')} [{item.id}]."
 
     picture = encode(photograph("chelsea")[:300, :400], "JPEG", quality=90)
-    talk = Conversation(NetworkExaminer(0.999999), picture, writer=Notes())
+    writer = Tells()
+    talk = Conversation(NetworkExaminer(share), picture, writer=writer)
     answer = talk.ask("Was this part edited?", region=BOX)
-    assert not any(e.instrument == "expert" for r in seen for e in r.evidence)
-    assert not any(c.instrument == "expert" for r in seen for c in r.calls)
     assert [s.written_by for s in answer.sentences][:2] == ["model", "rule"]
-    assert reading.says_remarkable(answer.text)
+    assert reading.says_remarkable(answer.text) is remarkable
+    writer.tells = True
+    told = talk.ask("Was this part edited?", region=BOX)
+    assert [s.text for s in told.sentences] == [s.text for s in answer.sentences]
+    assert [s.written_by for s in told.sentences] == ["model", "model", *(["rule", "rule"] if remarkable else [])]
 
 
 def test_an_examiner_without_expert_says_so() -> None:
