@@ -144,11 +144,9 @@ class Turn:
 
     def _writer(self) -> Writer:
         """Who answers: of the file's size, and of what its quality allows, writers are told nothing (`prompting`)."""
-        untold = self.asked.intent == "quality" or (
-            self.asked.intent == "dimensions" and _OF_FILE.search(self.question)
-        )
-        untold = untold and self.asked.certain and not self.asked.also
-        return self.talk._plain if untold else self.talk.writer
+        asked = self.asked
+        untold = asked.intent == "quality" or (asked.intent == "dimensions" and _OF_FILE.search(self.question))
+        return self.talk._plain if untold and asked.certain and not asked.also else self.talk.writer
 
     def _to_test(self) -> Region | None:
         """The region to ask the expert about by itself: one that the question is about, that no finding touches, and

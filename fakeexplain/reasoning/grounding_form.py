@@ -14,8 +14,8 @@ _BROKEN = (
     (
         "breaks off",
         re.compile(
-            r"\b(?:of|the|an?|than|to|at|and|or|in|as|by|from|most|compared|(?<!as it )(?:is|was)|(?<!as they )(?:are|were)"
-            r"|has|have|which)\s*[.)!?]*$"
+            r"\b(?:of|the|an?|than|to|at|and|or|in|as|by|from|most|compared|has|have|which"
+            r"|(?<!as it )(?:is|was)|(?<!as they )(?:are|were))\s*[.)!?]*$"
             r"|\bat most (?!\d|…|RATE)",
             re.IGNORECASE,
         ),

@@ -133,9 +133,7 @@ def test_a_denial_does_not_cover_what_follows_it() -> None:
 
 
 @pytest.mark.parametrize("number", ["Fewer", "By chance alone, a result like this is expected in fewer"])
-def test_an_upper_bound_is_one_at_the_beginning_of_a_sentence(
-    forged: Examination, checker: Checker, number: str
-) -> None:
+def test_an_upper_bound_may_begin_a_sentence(forged: Examination, checker: Checker, number: str) -> None:
     item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
     rest = "pictures without alteration would show this by chance" if number == "Fewer" else "pictures"
     checked = checker.check(f"{number} than {rate_of(item)} {rest} [{item.id}].")
