@@ -124,7 +124,7 @@ class Dialogues:
         known = [e.id for e in (*self.picture.examination.evidence, *state.evidence)]
         ids = tuple(i for i in known if f"[{i}]" in text)
         turn_region = None
-        if region is not None:
+        if region is not None and "<SEG>" in text:  # the sentence that points may have been refused
             mask = inline_mask(decode_mask(region.mask))
             turn_region = TurnRegion(id=region.id, box_xyxy=region.box_xyxy, mask=mask)
         state.turns.append(Message(role="assistant", content=text, evidence_ids=ids, region=turn_region))

@@ -67,6 +67,7 @@ _BEYOND = re.compile(
 )
 _SHARE_OF = re.compile(r"(?:share|fraction) of (?:the )?(?:\w+ )*?(\w+)(?= (?:that|there|in|inside|for)\b|$)")
 _SIZE = re.compile(r"\b(?:size|large|areas?|covers?|takes up)\b", re.IGNORECASE)
+_OF_IMAGE = re.compile(r" % of the (?:image|picture|photograph|photo)\b")
 _CONTACT = re.compile(
     r"\b(R\d+) (?:partly |also )?(?:touch\w*|overlap\w*|(?:lies?|is|falls) (?:in|inside|within)) "
     r"(?:of )?(?:the )?(?:finding |region |area |box |marked )*(R\d+)\b"
@@ -240,7 +241,7 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
     for match in numbers:
         after = text[match.end() :]
         if after.startswith(" %"):
-            is_area = re.match(r" % of the (?:image|picture|photograph|photo)\b", after) is not None
+            is_area = _OF_IMAGE.match(after) is not None
             areas = [*figures.areas, *figures.overlaps]
             allowed = figures.probability if probable else figures.areas if is_area else [*figures.shares, *areas]
             tiny = match.group(0) == "0.01" and "under 0.01" in text
@@ -271,7 +272,7 @@ def _figure_role_problems(said: str, cited: Sequence[Evidence], figures: Figures
             continue
         scale = 100.0 if figures.shares and not item.unit and 0 <= float(value) <= 1 else 1.0  # type: ignore[arg-type]
         roles = []
-        for match in numbers:
+        for match in (m for m in numbers if not _OF_IMAGE.match(text[m.end() :])):  # an area may have the same digits
             is_value = printed_as(match.group(0), scale * float(value))  # type: ignore[arg-type]
             is_reference = printed_as(match.group(0), scale * float(reference))  # type: ignore[arg-type]
             if is_value != is_reference:

@@ -8,7 +8,7 @@ import pytest
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.reasoning.grounding import Checker
-from fakeexplain.reasoning.quoting import place_of, rate_of
+from fakeexplain.reasoning.quoting import place_of, rate_of, size_of
 from fakeexplain.records import Examination
 from tests.pictures import copy_move, encode, photograph
 
@@ -138,6 +138,16 @@ def test_an_upper_bound_may_begin_a_sentence(forged: Examination, checker: Check
     rest = "pictures without alteration would show this by chance" if number == "Fewer" else "pictures"
     checked = checker.check(f"{number} than {rate_of(item)} {rest} [{item.id}].")
     assert checked.finding == "supported", checked.problems
+
+
+def test_an_area_with_the_digits_of_the_reference_is_an_area(forged: Examination) -> None:
+    item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
+    assert item.region is not None
+    share = float(size_of(item.region).split(" %")[0]) / 100
+    same = item.model_copy(update={"value": 0.7, "reference": share, "unit": "", "partner": None})
+    checker = Checker(forged, tuple(same if e is item else e for e in forged.evidence), {})
+    said = f"The finding is R1, {place_of(item.region)} ({size_of(item.region)}) [{item.id}]."
+    assert checker.check(said).finding == "supported", checker.check(said).problems
 
 
 @pytest.mark.parametrize(
