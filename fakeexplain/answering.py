@@ -51,6 +51,7 @@ _PLAINLY = {
     "map": "What does the heat map show?",
     "picture": "Describe the picture.",
 }
+_UNTOLD = ("quality", "operation")
 _OF_FILE = re.compile(r"\b(?:file|picture|photo\w*|image|pics?|pixels?|resolution|width|height)\b", re.IGNORECASE)
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
@@ -143,9 +144,9 @@ class Turn:
         yield self._finish()
 
     def _writer(self) -> Writer:
-        """Who answers: of the file's size, and of what its quality allows, writers are told nothing (`prompting`)."""
+        """Who answers: of file size, quality and the kind of edit, writers are told nothing (`prompting`)."""
         asked = self.asked
-        untold = asked.intent == "quality" or (asked.intent == "dimensions" and _OF_FILE.search(self.question))
+        untold = asked.intent in _UNTOLD or (asked.intent == "dimensions" and _OF_FILE.search(self.question))
         return self.talk._plain if untold and asked.certain and not asked.also else self.talk.writer
 
     def _to_test(self) -> Region | None:

@@ -1,12 +1,13 @@
 """Calibrates exported weights: `python -m training.calibrate --weights FOLDER --photos PHOTOS --calibration AUTHENTIC`.
 
-Four fits, each on pictures that the network was not trained on:
+Five fits, each on pictures that the network was not trained on:
 1. on the forge's held-out photographs: the map's temperature (by likelihood), the offset that makes 0.5 the threshold
-   of the largest mean F1 - false area, the confidence on either side of it, and how often the operation hint is right;
+   of the largest mean F1 - false area, and the confidence on either side of it;
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
 3. bands with fewer than 100 of them are filled up with copies of the other photographs as such a band would hold them:
    PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`);
-4. scores of places of the authentic photographs, per size, for the test of a region that somebody names.
+4. scores of places of the authentic photographs, per size, for the test of a region that somebody names;
+5. how often the guess at the operation is right, on held-out forgeries with an alarm, for only then is it told.
 
 Writes calibration.json beside the weights.
 """
@@ -44,6 +45,7 @@ from training.data import OPERATION_OF
 PIXELS_PER_PICTURE = 2000
 LEVELS = np.arange(-8.0, 4.01, 0.125)  # of mask logits, tried as thresholds
 LEAST_FORGED = 0.005  # of the picture: F1 of smaller regions is chance
+ALARMS, LEAST_NAMED = 0.01, 10  # share of authentic pictures with an alarm; guesses of an operation that are counted
 Level: TypeAlias = tuple[float, float]  # temperature and offset; without them no map is known to mark anything
 Places: TypeAlias = dict[str, list[float]]  # per class of size, scores of places of one photograph
 _expert: Expert | None = None
@@ -73,6 +75,7 @@ def forged_sample(arguments: tuple[Path, Path, ForgeConfig, int, int]) -> dict[s
         "f1": f1 if sample.mask.mean() >= LEAST_FORGED else None,
         "marked": marked / sample.mask.size,
         "forged": bool(sample.label),
+        "image_logit": float(raw.image_logit),
         "logits": raw.mask_logits.ravel()[chosen],
         "confidence": raw.confidence_logits.ravel()[chosen],
         "truth": sample.mask.ravel()[chosen],
@@ -201,6 +204,37 @@ def recalibrate_regions(weights: Path, calibration: Path, *, workers: int) -> Ca
     return known.model_copy(update={"regions": laws, "region_photographs": len(files)})
 
 
+def reliability_of_hints(
+    samples: Iterable[dict[str, Any]], authentic: Sequence[float], level: Level
+) -> dict[str, float]:
+    """Share of right guesses per operation named at least ten times on forgeries with an alarm.
+
+    Args:
+        samples: of `forged_sample`. authentic: scores of photographs, one in a hundred of which may have an alarm.
+    """
+    temperature, offset = level
+    at = int(np.argmin(np.abs(LEVELS + offset * temperature)))  # what the map marks as it is shown
+    least = sorted(authentic, reverse=True)[int(ALARMS * len(authentic))]
+    hits = [s for s in samples if s["forged"] and s["marked"][at] >= LEAST_AREA and s["image_logit"] > least]
+    named = {name: [name in s["true"] for s in hits if s["named"] == name] for name in OPERATIONS}
+    return {name: round(sum(right) / len(right), 3) for name, right in named.items() if len(right) >= LEAST_NAMED}
+
+
+def recalibrate_hints(
+    weights: Path, photos: Path, *, samples: int, size: int, workers: int, validation_share: float
+) -> Calibration:
+    """The calibration of these weights with the guesses at operations counted anew, all else as it is."""
+    known = Expert.load(weights).calibration
+    assert known is not None
+    config = ForgeConfig(split="validation", validation_share=validation_share)
+    with worker_pool(workers) as pool:
+        jobs = [(weights, photos, config, size, i) for i in range(samples)]
+        found = [s for s in _shown(pool.map(forged_sample, jobs), samples, "guesses") if s is not None]
+    authentic = [-math.inf if s is None else s for s in known.scores["all"]]
+    reliability = reliability_of_hints(found, authentic, (known.temperature, known.offset))
+    return known.model_copy(update={"operation_reliability": reliability})
+
+
 def _photographs(folder: Path) -> list[Path]:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if len(files) < LEAST_BAND:
@@ -216,9 +250,14 @@ def calibrate(
     forged: int,
     size: int,
     workers: int,
+    hints: int = 1200,
     validation_share: float = ForgeConfig().validation_share,
 ) -> Calibration:
-    """Runs all fits. validation_share: what the training held out of `photos`.
+    """Runs all fits.
+
+    Args:
+        forged, hints: samples of the forge, and how many more of them for the guesses at operations.
+        validation_share: what the training held out of `photos`.
 
     Raises:
         SettingsError: a folder holds nothing to calibrate on.
@@ -246,14 +285,9 @@ def calibrate(
         for found in _shown(pool.map(copies, jobs_of_copies), len(files), "copies for rare bands"):
             for band, score in found:
                 scores[band].append(score)
-    # A hint is given where the map, as it is shown, marks enough; it counts where the picture was forged at all.
-    at = int(np.argmin(np.abs(LEVELS + offset * temperature)))
-    hits = [s for s in samples if s["forged"] and s["marked"][at] >= LEAST_AREA]
-    reliability = {}
-    for name in OPERATIONS:
-        named = [s for s in hits if s["named"] == name]
-        if len(named) >= 10:
-            reliability[name] = round(sum(name in s["true"] for s in named) / len(named), 3)
+        jobs = [(weights, photos, config, size, i) for i in range(forged, forged + hints)]
+        samples += [s for s in _shown(pool.map(forged_sample, jobs), hints, "guesses") if s is not None]
+    reliability = reliability_of_hints(samples, scores["all"], level)
     return Calibration(
         weights_sha256=weights_sha256(weights),
         temperature=temperature,
@@ -265,7 +299,7 @@ def calibrate(
         region_photographs=len(files),
         data=(
             f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "
-            f"temperature, offset and operations on {forged} held-out samples of the forge"
+            f"temperature and offset on {forged} held-out samples of the forge, operations on {forged + hints}"
         ),
     )
 
@@ -292,7 +326,11 @@ def main(
             min=0.001, max=1, help="`forge.validation_share` of the training; photographs above it were seen."
         ),
     ] = ForgeConfig().validation_share,
+    hints: Annotated[int, typer.Option(min=0, help="Further samples for the guesses at operations.")] = 1200,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    operations: Annotated[
+        bool, typer.Option("--operations", help="Only count the guesses at operations anew; keep the rest.")
+    ] = False,
     regions: Annotated[
         bool, typer.Option("--regions", help="Only count the law of regions anew; keep the rest.")
     ] = False,
@@ -303,12 +341,18 @@ def main(
             result = recalibrate_regions(weights, calibration, workers=workers)
         elif photos is None:
             raise SettingsError("--photos: wanted the photographs of the training (or --regions, which needs none)")
+        elif operations:
+            total, share = forged + hints, validation_share
+            result = recalibrate_hints(
+                weights, photos, samples=total, size=size, workers=workers, validation_share=share
+            )
         else:
             result = calibrate(
                 weights,
                 photos,
                 calibration,
                 forged=forged,
+                hints=hints,
                 size=size,
                 workers=workers,
                 validation_share=validation_share,

@@ -41,7 +41,7 @@ _TOPICS = {
     "software": "file",
     "format": "dimensions",
 }
-_BY_PATTERN = frozenset({"evidence", "compare", "region_box", "region_words", "tool"})
+_BY_PATTERN = frozenset({"evidence", "compare", "region_box", "region_size", "region_words", "tool"})
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "not_tested": lambda: _unless(_not_tested(answers, text), answers.not_tested),
         "instruments": lambda: _unless(_instruments(answers, text), answers.instruments),
         "dimensions": lambda: _unless(_size(answers, text), answers.dimensions),
+        "operation": lambda: _unless(TEXT["kind_unknown"] in text, answers.operation),
         "quality": lambda: _unless(any(s.rstrip(".") in text for s in answers.quality()), answers.quality),
         "next_steps": lambda: _unless(_says(_STEPS, text), answers.sentences),
         "map": lambda: _unseen(answers, text, picture=False),

@@ -148,6 +148,7 @@ NO_CLAIM = tuple(
         r"the file tells nothing about its history\.",
         r"mark a region with a box, and i can have it measured\.",
         r"whoever made or changed a picture, and why, …\.",
+        r"what was done, by whom and with which program, …\.",
         r"no more than \w+ measurements are made for one question\.",
         r"\bchosen by hand\b",
     )

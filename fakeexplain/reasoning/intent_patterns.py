@@ -18,6 +18,36 @@ INSTRUMENT_WORDS: tuple[tuple[str, str], ...] = (
     ("copy_move", r"copy[_ -]?move|likeness|best match|look-?alike|clon(?:e|ing)\b|duplicat\w* search"),
     ("noise", r"\bnois[ey]\w*|\bgrain\w*"),
 )
+_EDIT = r"(?:edit|alter|chang|manipulat|modif|tamper|retouch|worked)"
+_KIND = r"(?:kind|type|sort|form|category|method|technique|nature)"
+_OPERATIONS = (
+    r"(?:splic\w+|copy-?move|copy-?paste|clon\w+|inpaint\w+|(?:content-aware )?fill\w*|insert\w*|past\w+|remov\w+"
+    r"|delet\w+|eras\w+|add(?:ed|ition)|retouch\w*|blurr\w+|airbrush\w*|touch-?up|cleaned up|put in"
+    r"|taken (?:out|away)|something else)"
+)
+# How a part was altered, neither whether nor where. Learned beside the others it took their questions, for it shares
+# all of its words with them; so these forms alone are read as such.
+OPERATION = (
+    rf"\b(?:how|(?:in|by|through) (?:what|which) (?:sort of |kind of )?(?:way|means|method|technique|processing))"
+    rf"(?: exactly)?,? (?:was|were|is|has|have|did|had)\b(?! you\b).{{0,40}}"
+    rf"\b(?:{_EDIT}\w*|done|do (?:it|that)|made)\b(?!.*\bwhere\b)",
+    rf"\b(?:tell me|say|explain|know|tell|or|and|about) (?:how|the way|in what way) "
+    rf"(?:it|this|they|somebody|someone|(?:that|the) (?:part|area|picture|photo|image|edit|change))\b"
+    rf".{{0,24}}\b(?:{_EDIT}\w*|done|did it|made)\b",
+    rf"\b{_KIND} of (?:\w+ )?(?:{_EDIT}\w*|forgery|operation|image manipulation|tampering)\b"
+    r"(?!.*\b(?:invisible|blind|miss|overlook|detect\b|find|see)\b)",
+    r"^(?:forgery|manipulation|alteration|edit) (?:type|method|technique|kind)\b",
+    rf"\b(?:what|which) (?:{_EDIT}\w*|editing|manipulation) (?:technique|method|operation|type|kind|steps?)\b"
+    r"|\b(?:what|which) (?:technique|method|operation) (?:was|were|has been) (?:used|applied)\b(?!.*\byou\b)",
+    r"\bwhat (?:was|were|has been|have been|happened|did (?:they|he|she|someone|somebody|the editor))\b.{0,12}"
+    r"\b(?:done|do|alter|change) (?:to|here|there|with|in|exactly)\b|\bwhat(?:'s| has)? been done\b"
+    r"|\bwhat happened (?:to|in|at) (?:the|this|that) (?:\w+ )?(?:part|area|place|region|spot)\b",
+    rf"\bwhat (?:changes|edits|modifications|alterations) (?:were|have been) made\b|^(?:describe|characteri[sz]e) the "
+    rf"(?:{_EDIT}|tamper)\w*\b",
+    rf"\b{_OPERATIONS}\b(?!,? to or)(?:,? \w+){{0,3}},? or\b.{{0,30}}\b(?:{_OPERATIONS}|what)\b"
+    r"(?!.*\b(?:anywhere|at all)\b)",
+    r"\b(?:insertion|splice|paste|clone|removal)\b,? or (?:a |an )?(?:deletion|removal|clone|copy|splice|paste)\b",
+)
 MEASURE = r"\b(?:measur\w+|test|check|look at|run|apply|analy[sz]e|reading|figure|value|level)\b"
 # intent -> ((weight, pattern), ...)
 INTENTS: dict[str, tuple[tuple[float, str], ...]] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fakeexplain.reasoning.intent_patterns import INSTRUMENT_WORDS, INTENTS, MEASURE
+from fakeexplain.reasoning.intent_patterns import INSTRUMENT_WORDS, INTENTS, MEASURE, OPERATION
 from fakeexplain.reasoning.intent_reader import embedded_reader
 from fakeexplain.reasoning.intent_speech import SPEECH, normal, parts
 
@@ -30,6 +30,7 @@ _COMPILED = {
     name: tuple((w, re.compile(p, re.IGNORECASE)) for w, p in (*patterns, *SPEECH.get(name, ())))
     for name, patterns in INTENTS.items()
 }
+_OPERATION = tuple(re.compile(p, re.IGNORECASE) for p in OPERATION)
 # These have an answer in every examination; of several questions in one, they can be answered one after the other.
 ANSWERABLE = frozenset(
     (
@@ -42,6 +43,7 @@ ANSWERABLE = frozenset(
         "next_steps",
         "file",
         "source_of_copy",
+        "operation",
         "instruments",
         "quality",
         "dimensions",
@@ -99,7 +101,7 @@ class Asked:
     """What a question asks for.
 
     Attributes:
-        intent: a key of INTENTS, "tool", "region" or "unclear".
+        intent: a key of INTENTS, "operation", "tool", "region" or "unclear".
         also: intents of further questions in the same breath, in order.
         size: how large a region is, was asked for.
         certain: the reading is more likely than all others together, or each of several questions was read clearly;
@@ -175,6 +177,8 @@ def _read(text: str) -> tuple[str, float]:
     best = "injection" if scores["injection"] >= _ORDER else max(scores, key=lambda n: scores[n])
     if scores[best] >= _ORDER and best in ("injection", "evidence", "compare"):
         return best, 1.0
+    if any(p.search(text) for p in _OPERATION) and not max(scores[n] for n in ("leading", "pressure", "injection")):
+        return "operation", 1.0
     found = embedded_reader().probabilities(text, scores)
     likeliest = max(found, key=lambda n: found[n])
     return (likeliest, found[likeliest]) if found[likeliest] >= _UNSURE else ("unclear", 0.0)

@@ -54,6 +54,10 @@ TEXT = {
         "{source_name} for its source; where it told two such areas apart in test forgeries, it was right for {right} "
         "of {told}."
     ),
+    "kind_of_edit": (
+        "The network's guess at the kind of edit is {operation}; of its guesses of this kind on test forgeries with an "
+        "alarm {share} were right."
+    ),
     "measurement": (
         "{place}, {quantity}: {figure}; "
         "this region was chosen, not found, so the figure does not count for the verdict."

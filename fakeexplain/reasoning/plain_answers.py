@@ -19,6 +19,7 @@ from fakeexplain.reasoning.wording import (
     fact_sentence,
     finding_sentences,
     is_significant,
+    kind_of_edit_sentences,
     order_sentence,
     percent_of,
     quiet_sentence,
@@ -47,6 +48,7 @@ TEXT = {
     "chosen": "The region was chosen, not found, so this figure does not count for the verdict.",
     "uncounted": "This figure does not count for the verdict.",
     "unmeasurable": "{region} could not be measured: {reason}.",
+    "kind_unknown": "What was done, by whom and with which program, cannot be told from the measurements.",
     "no_proof": "An alteration that leaves none of the tested traces could have been missed.",
     "not_tested": "Not tested: {what}.",
     "limits_known": "Whoever made or changed a picture, and why, cannot be told from the measurements.",
@@ -103,6 +105,7 @@ class PlainAnswers:
             "court": self.court,
             "next_steps": lambda: list(NEXT_STEPS),
             "source_of_copy": self.source_of_copy,
+            "operation": self.operation,
             "file": self.file,
             "not_tested": self.not_tested,
             "instruments": self.instruments,
@@ -346,6 +349,20 @@ class PlainAnswers:
         said = said or ["Whether anything repeats could not be tested here."]
         # "Which part was pasted?" may mean any alteration: that nothing repeats is not all there is to say then.
         return [*self.detect(), *said] if self.findings else said
+
+    def operation(self) -> list[str]:
+        """What kind of edit the traces found are known from, the network's guess at it, and that no trace tells it."""
+        region = self.region_asked()
+        touched = [item for item, _, _ in touching(region, self.findings)] if region is not None else self.findings
+        if not touched:
+            return self.touching(region) if region is not None else self.detect()
+        said = []
+        pairs = [e for e in self.findings if e.partner is not None]
+        for item in touched[:MOST_FINDINGS]:
+            copied = item.partner is None and item.region is not None and bool(touching(item.region, pairs))
+            kinds = [] if copied else kind_of_edit_sentences(item)  # no guess beside what is known
+            said += [self._located(item), *(end_with(s, [item]) for s in kinds)]
+        return [*said, TEXT["kind_unknown"]]
 
     def file(self) -> list[str]:
         said = [end_with(fact_sentence(e), [e]) for e in self.facts[:MOST_FACTS]]

@@ -21,6 +21,7 @@ _WORDS = {
     "court": "a statement for a court",
     "next_steps": "next steps",
     "source_of_copy": "the source of a copy",
+    "operation": "the kind of edit",
     "file": "what the file says of itself",
     "not_tested": "what was not tested",
     "instruments": "what each instrument found",

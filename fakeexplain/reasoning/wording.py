@@ -113,6 +113,8 @@ def finding_sentences(item: Evidence) -> list[str]:
         sentences.append(words.meaning)
     if item.partner is not None:
         sentences.append(order_sentence(item))
+    if guess := kind_of_edit_sentence(item):
+        sentences.append(guess)
     chance = chance_words(item)
     if chance:
         sentences.append(_upper_first(chance) + ".")
@@ -136,6 +138,21 @@ def order_sentence(item: Evidence) -> str:
         right=item.details.get("order_right"),
         told=item.details.get("order_told"),
     )
+
+
+def kind_of_edit_sentence(item: Evidence) -> str:
+    """The expert's guess at what was done, with how often such guesses were right; "" where that was not counted."""
+    operation, share = item.details.get("operation_words"), item.details.get("operation_reliability")
+    if not operation or not isinstance(share, (int, float)):
+        return ""
+    return TEXT["kind_of_edit"].format(operation=operation, share=percent_of(share))
+
+
+def kind_of_edit_sentences(item: Evidence) -> list[str]:
+    """What can be said of how a part was altered: what leaves such a trace, or the expert's guess, and the copy."""
+    words, guess = TRACES.get(item.trace), kind_of_edit_sentence(item)
+    said = [guess] if guess else [words.meaning] if words is not None else []
+    return [*said, order_sentence(item)] if item.partner is not None else said
 
 
 def quiet_sentence(item: Evidence) -> str:

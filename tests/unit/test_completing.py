@@ -100,7 +100,11 @@ def test_that_no_finding_touches_a_region_is_told_once(examiner: Examiner, form:
 
 @pytest.mark.parametrize(
     ("question", "wanted"),
-    [("How large is the picture in pixels?", "512 x 512"), ("Is the file good enough for an examination?", "quality")],
+    [
+        ("How large is the picture in pixels?", "512 x 512"),
+        ("Is the file good enough for an examination?", "quality"),
+        ("How was it altered?", "as it does when one was copied over the other"),
+    ],
 )
 def test_what_no_writer_is_told_of_is_left_to_the_rules(examiner: Examiner, question: str, wanted: str) -> None:
     found = answer(examiner, FORGED, question, BESIDE)

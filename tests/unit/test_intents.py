@@ -54,6 +54,26 @@ def test_several_questions_are_taken_apart_but_pressure_stays_pressure() -> None
 @pytest.mark.parametrize(
     ("question", "intent"),
     [
+        ("How was it changed?", "operation"),
+        ("In what way was it manipulated?", "operation"),
+        ("What kind of edit is that?", "operation"),
+        ("What was done to it?", "operation"),
+        ("Is it a splice or a copy-move?", "operation"),
+        ("Was it altered?", "detect"),
+        ("Was it changed?", "detect"),
+        ("changed?", "detect"),
+        ("How did they fake it?", "leading"),
+        ("How did you come to that conclusion?", "explain"),
+        ("Where was it changed?", "locate"),
+    ],
+)
+def test_how_something_was_altered_is_neither_whether_nor_where(question: str, intent: str) -> None:
+    assert understand(question).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("question", "intent"),
+    [
         ("Can you see what was changed in the picture?", "locate"),
         ("What is in the picture that is fake?", "locate"),
         ("Was the text on the map edited?", "detect"),

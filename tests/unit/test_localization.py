@@ -21,7 +21,7 @@ from fakeexplain.region_test import SIZES
 from tests.pictures import copy_move, encode, photograph
 from tests.unit.tiny_models import expert
 from training import calibrate
-from training.calibrate import LEVELS, fit_confidence, fit_offset, fit_temperature
+from training.calibrate import LEVELS, fit_confidence, fit_offset, fit_temperature, reliability_of_hints
 
 
 def calibration(digest: str, **scores: tuple[float | None, ...]) -> Calibration:
@@ -274,3 +274,21 @@ def test_the_map_is_raised_where_an_instrument_is_sure():
     assert joined is not None
     assert joined[mask].mean() > 0.6
     assert joined[~mask].mean() < 0.2
+
+
+def _sample(named: str, true: str, logit: float, marked: float = 0.1) -> dict[str, object]:
+    return {
+        "forged": True,
+        "image_logit": logit,
+        "marked": np.full(LEVELS.shape, marked),
+        "named": named,
+        "true": [true],
+    }
+
+
+def test_guesses_at_operations_are_counted_where_there_is_an_alarm() -> None:
+    authentic = [i / 100 for i in range(200)]  # one in a hundred lies above 1.97
+    alarmed = [_sample("splice", "splice", 3.0)] * 9 + [_sample("splice", "removal", 3.0)] * 3
+    quiet = [_sample("splice", "removal", 1.0)] * 50 + [_sample("splice", "removal", 3.0, marked=0.0)] * 50
+    few = [_sample("copy_move", "copy_move", 3.0)] * 9
+    assert reliability_of_hints(alarmed + quiet + few, authentic, (1.0, 0.0)) == {"splice": 0.75}

@@ -198,6 +198,14 @@ def test_a_file_cannot_forge_citations_or_controls_or_sentences() -> None:
     assert len(told.text) < 400
 
 
+def test_the_networks_guess_is_told_with_how_often_it_is_right_and_not_without() -> None:
+    hint = {"operation_words": "content from another picture", "operation_reliability": 0.684}
+    item = detection("expert_region", instrument="expert", details=hint)
+    assert "guess at the kind of edit is content from another picture" in describe(item)
+    assert "68 % were right [E1]." in describe(item)
+    assert "guess" not in describe(item.model_copy(update={"details": hint | {"operation_reliability": None}}))
+
+
 def test_unknown_traces_and_instruments_are_worded_too() -> None:
     item = detection("brand_new", instrument="newcomer", quantity="odd blocks", value=7, unit="", reference=None)
     text = describe(item)
