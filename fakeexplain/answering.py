@@ -52,6 +52,7 @@ _PLAINLY = {
     "picture": "Describe the picture.",
 }
 _UNTOLD = ("quality", "operation")
+_NO_RESULT = re.compile(r"\b(?:(?:no|without a) result|abstained|could not be applied)\b")
 _OF_FILE = re.compile(r"\b(?:file|picture|photo\w*|image|pics?|pixels?|resolution|width|height)\b", re.IGNORECASE)
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
@@ -79,11 +80,11 @@ def _sentences(writer: Writer, request: WriteRequest) -> Generator[str, None, No
 
 
 def _alike(told: AnswerSentence, found: Checked) -> bool:
-    """Whether two sentences call the same record quiet, or quote the same clause without any record."""
+    """Whether two sentences call the same record quiet or without result, or quote the same clause without a record."""
     if told.evidence_ids != found.evidence_ids:
         return False
     if len(found.evidence_ids) == 1:
-        return QUIET.search(told.text) is not None and QUIET.search(found.text) is not None
+        return any(p.search(told.text) is not None and p.search(found.text) is not None for p in (QUIET, _NO_RESULT))
     clause = found.text.partition(": ")[2]
     return not found.evidence_ids and bool(clause) and told.text.partition(": ")[2] == clause
 

@@ -24,7 +24,7 @@ from fakeexplain.reasoning.grounding_words import ALTER
 from fakeexplain.reasoning.quoting import place_of
 from fakeexplain.reasoning.touching import TOUCHES
 from fakeexplain.reasoning.wording import is_significant
-from fakeexplain.records import Evidence
+from fakeexplain.records import REGION_TEST, Evidence
 
 _NO = r"(?:no|not any|none|nothing|nowhere|never|nobody|neither|without|lack of|absence of)"
 _DENIES = re.compile(
@@ -196,6 +196,9 @@ def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
         yield "tells a test that gave no result as one that did"
     if kinds == {"measurement"} and re.search(rf"\b(?:evidence|signs?|traces?|suspicious|points to|{ALTER})\b", said):
         yield "makes evidence of a region that somebody chose"
+    tests = [e for e in cited if e.trace == REGION_TEST]
+    if tests and "‹cause›" not in said and (len(tests) == len(cited) or re.search(r"\bstands? out\b", said)):
+        yield "words the test of a region in its own way"
     if kinds == {"fact"} and "…" not in said:
         yield "words a fact about the file in its own way"
     if (

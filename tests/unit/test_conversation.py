@@ -15,7 +15,7 @@ from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import Asked
-from fakeexplain.reasoning.quoting import INSTRUMENT_PHRASES
+from fakeexplain.reasoning.quoting import INSTRUMENT_PHRASES, quote
 from fakeexplain.reasoning.wording import percent_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, AnswerSentence, ToolCall
@@ -466,6 +466,16 @@ def test_that_a_record_is_quiet_is_said_once(examiner: Examiner) -> None:
     answer = Conversation(examiner, FORGED, writer=Says(*lines)).ask("Explain the evidence.")
     assert answer.text.count("nothing beyond chance [E2]") == 1
     assert answer.struck == 0
+
+
+def test_that_a_test_has_no_result_is_said_once(examiner: Examiner) -> None:
+    item = next(e for e in examiner.examine(FORGED).evidence if e.kind == "abstention" and e.instrument != "metadata")
+    name = INSTRUMENT_PHRASES[item.instrument]
+    verbs = ("gave no result", "could not be applied")
+    said = [f"{name[:1].upper()}{name[1:]} {verb}: {quote(item.reason)} [{item.id}]." for verb in verbs]
+    answer = Conversation(examiner, FORGED, writer=Says(*said)).ask("Why?")
+    assert [s.text for s in answer.sentences].count(said[0]) == 1
+    assert said[1] not in answer.text
 
 
 def test_that_something_was_not_tested_is_said_once(examiner: Examiner) -> None:

@@ -13,9 +13,10 @@ from fakeexplain.errors import MeasurementError
 from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.localization import Calibration, Expert, Localization
+from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.wording import describe, describe_bare
 from fakeexplain.reasoning.writers import WriteRequest
-from fakeexplain.records import Evidence
+from fakeexplain.records import REGION_TEST, Evidence
 from fakeexplain.region_test import LEVELS, SIZES, contrast, fit_law, law_of, places, share_as_high
 from tests.pictures import encode, photograph
 
@@ -201,6 +202,20 @@ def test_a_model_is_shown_the_test_and_what_it_leaves_out_is_added(share: float,
     told = talk.ask("Was this part edited?", region=BOX)
     assert [s.text for s in told.sentences] == [s.text for s in answer.sentences]
     assert [s.written_by for s in told.sentences] == ["model", "model", *(["rule", "rule"] if remarkable else [])]
+
+
+def test_what_a_test_gave_is_told_in_the_librarys_own_words() -> None:
+    """ "up to how far this region stands apart from the rest ... places of this size" was let through."""
+    talk = Conversation(NetworkExaminer(0.5), encode(photograph("chelsea")[:300, :400], "JPEG", quality=90))
+    told = talk.ask("Was this part edited?", region=BOX)
+    item = next(e for e in talk.evidence if e.trace == REGION_TEST)
+    checker = Checker(talk.examination, talk.evidence, talk.regions)
+    right = next(s.text for s in told.sentences if s.evidence_ids == (item.id,))
+    assert checker.check(right).finding == "supported"
+    assert checker.check(right.replace("does not stand out", "stands out")).finding == "unsupported"
+    other = f"Tested by itself, R1 does not stand out to the trained network: up to {item.quantity} places [{item.id}]."
+    assert checker.check(other).finding == "unsupported"
+    assert checker.check(f"In R1, {item.quantity}: {item.value} [{item.id}].").finding == "unsupported"
 
 
 def test_an_examiner_without_expert_says_so() -> None:
