@@ -2,7 +2,7 @@
 
 A model's sentences are true one by one (`grounding`) and may still be beside the point: asked how sure we are, it tells
 what was found. For questions that ask for one definite thing this looks for that thing in the answer. Left out:
-questions whose answer is a matter of choice (explain, court, child): there the model's word stands.
+questions whose answer is a matter of choice (explain, court): there the model's word stands.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _STEPS = r"\b(?:ask|obtain|get|request|look|compare|search|find|keep|preserve|re
 _DECLINES = (
     r"\bno answer\b|\bcannot help\b|\bleave it open\b|\boutside\b|\bnothing about that\b|\bdo not recogni[sz]e\b"
 )
+_CHILDLIKE = r"\bevidence\b|\bpuzzle\b|\bdots\b|\bpattern\b|\bclues\b|\bfootprints?\b|\binconclusive\b"
 _UNTOUCHED = r"\bno (?:\w+ ){0,2}finding|\bnot touched by (?:a|any) finding|\bfree of findings\b"
 _UNTOLD = r"\bwhich of the two [\w ]{3,20} cannot be told\b"
 MOST = 4  # sentences that complete an answer
@@ -46,6 +47,7 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "show": lambda: _unless(_places(answers, text), answers.locate),
         "confidence": lambda: _unsure(answers, text),
         "causes": lambda: _unless(_causes(answers, text), answers.causes),
+        "child": lambda: _unless(_says(_CHILDLIKE, text), answers.child),
         "region": lambda: _of_region(answers, text),
         "tool": lambda: _untold(answers, text),
         "evidence": lambda: _unless(_named(answers, text), answers.about_evidence),

@@ -67,6 +67,12 @@ _BEYOND = re.compile(
 )
 _SHARE_OF = re.compile(r"(?:share|fraction) of (?:the )?(?:\w+ )*?(\w+)(?= (?:that|there|in|inside|for)\b|$)")
 _SIZE = re.compile(r"\b(?:size|large|areas?|covers?|takes up)\b", re.IGNORECASE)
+_MEANINGS = (
+    (re.compile(r"\bin blocks of 8 by 8 pixels\b", re.IGNORECASE), {"foreign_grid", "missing_grid"}),
+    (re.compile(r"\bwas saved twice\b", re.IGNORECASE), {"missing_double_quantisation"}),
+    (re.compile(r"\bgrain does not repeat\b", re.IGNORECASE), {"duplicate_region"}),
+    (re.compile(r"\bcamera (?:leaves the same )?grain\b", re.IGNORECASE), {"noise_low", "noise_high"}),
+)
 _OF_IMAGE = re.compile(r" % of the (?:image|picture|photograph|photo)\b")
 _CONTACT = re.compile(
     r"\b(R\d+) (?:partly |also )?(?:touch\w*|overlap\w*|(?:lies?|is|falls) (?:in|inside|within)) "
@@ -104,6 +110,7 @@ def claim_problems(
     """Everything below. said: the sentence without quotations, fixed phrases and boxes; whole: with them."""
     yield from _side_problems(said, cited, regions, known)
     yield from _kind_problems(said, cited)
+    yield from _meaning_problems(whole, cited)
     yield from _direction_problems(said, cited)
     yield from _figure_role_problems(said, cited, figures, whole)
     yield from _name_problems(said, cited)
@@ -199,6 +206,8 @@ def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
     tests = [e for e in cited if e.trace == REGION_TEST]
     if tests and "‹cause›" not in said and (len(tests) == len(cited) or re.search(r"\bstands? out\b", said)):
         yield "words the test of a region in its own way"
+    if kinds == {"fact"} and re.search(r"\b(?:no result|abstained|could not be applied)\b", said):
+        yield "tells a fact about the file as a test without result"
     if kinds == {"fact"} and "…" not in said:
         yield "words a fact about the file in its own way"
     if (
@@ -207,6 +216,14 @@ def _kind_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
         and not _DENIES.search(said)
     ):
         yield "draws a conclusion from a fact about the file"
+
+
+def _meaning_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:
+    """What a trace is and how it comes about is told of that kind of trace alone."""
+    traces = {e.trace for e in cited}
+    for pattern, kinds in _MEANINGS:
+        if pattern.search(said) and not traces & kinds:
+            yield "explains a trace that nothing cited is"
 
 
 def _direction_problems(said: str, cited: Sequence[Evidence]) -> Iterator[str]:

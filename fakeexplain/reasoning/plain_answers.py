@@ -284,10 +284,10 @@ class PlainAnswers:
         said += [s for e in shared[:1] for s in self.about(e)]
         return said if shared else said + [s for r in regions for s in self._measurement("region_contrast", r)]
 
-    @staticmethod
-    def extent(region: Region) -> str:
-        """Where a region lies and how large it is."""
-        return f"{region.id} lies {place_of(region)} and covers {size_of(region)}."
+    def extent(self, region: Region) -> str:
+        """Where a region lies and how large it is; cited where it is a finding's, and else there is no record of it."""
+        found = [e for e in self.findings if region.id in {r.id for r in e.areas}]
+        return end_with(f"{region.id} lies {place_of(region)} and covers {size_of(region)}", found[:1])
 
     def confidence(self) -> list[str]:
         percent = percent_of(self.verdict.probability)

@@ -39,6 +39,7 @@ CASES = (
     ("Which instruments were used?", "repeat"),
     ("What else could explain the finding?", "could also come from"),
     ("What should I do next?", "Ask for the file"),
+    ("Explain it to a child.", "stamp used twice"),
     ("Show me the source of the copy.", "R2"),
     ("What does E1 say?", "[E1]"),
     ("Who is the president of France?", "leave it open"),
@@ -80,7 +81,8 @@ def test_the_size_of_a_region_is_told_where_it_was_asked_for(examiner: Examiner)
 def test_who_asks_for_the_size_of_a_region_is_told_its_size_alone(examiner: Examiner) -> None:
     talk = Conversation(examiner, FORGED)
     region = talk.add_region(box_xyxy=(400, 400, 500, 500))
-    assert len(talk.ask(f"How large is {region.id}?").sentences) == 1
+    assert [s.evidence_ids for s in talk.ask(f"How large is {region.id}?").sentences] == [()]
+    assert [s.evidence_ids for s in talk.ask("How large is R1?").sentences] == [("E1",)]
     told = f"{region.id} covers {size_of(region)}."
     found = answer(examiner, FORGED, "How large is it?", told, region=(400, 400, 500, 500))
     assert [s.written_by for s in found.sentences] == ["model"]

@@ -140,6 +140,23 @@ def test_an_upper_bound_may_begin_a_sentence(forged: Examination, checker: Check
     assert checked.finding == "supported", checked.problems
 
 
+@pytest.mark.parametrize(
+    ("trace", "holds"), [("missing_grid", True), ("foreign_grid", True), ("missing_double_quantisation", False)]
+)
+def test_what_a_trace_means_is_told_of_that_trace(forged: Examination, trace: str, holds: bool) -> None:
+    item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
+    other = item.model_copy(update={"instrument": "jpeg_grid", "trace": trace, "partner": None})
+    checker = Checker(forged, tuple(other if e is item else e for e in forged.evidence), {})
+    said = "JPEG saves in blocks of 8 by 8 pixels, and a part that lacks them can have come later than the rest"
+    assert (checker.check(f"{said} [{item.id}].").finding == "supported") is holds
+
+
+def test_a_fact_is_no_test_without_result(forged: Examination, checker: Checker) -> None:
+    fact = next(e for e in forged.evidence if e.kind == "fact" and e.instrument == "metadata")
+    said = f"The reading of the file's metadata has no result: {fact.quantity} [{fact.id}]."
+    assert checker.check(said).finding == "unsupported"
+
+
 def test_an_area_with_the_digits_of_the_reference_is_an_area(forged: Examination) -> None:
     item = next(e for e in forged.evidence if e.id == forged.verdict.deciding_ids[0])
     assert item.region is not None
