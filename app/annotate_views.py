@@ -15,9 +15,9 @@ from app.layers import jpeg_bytes, png_bytes, polygons_of
 from data_tools.review_rows import OtherReview, ReviewView, machine_verdict
 from data_tools.review_state import DraftClaim, ReviewError, State
 from data_tools.rle import rle_to_mask
-from data_tools.schema import InlineMask
+from data_tools.schema import InlineMask, Record
 from fakeexplain.imaging.regions import box_of_mask, decode_mask
-from fakeexplain.reasoning.wording import describe_bare, finding_sentences
+from fakeexplain.reasoning.wording import describe_bare, finding_sentences, is_significant, quiet_sentence
 from fakeexplain.records import Evidence, Region
 
 VERDICT_WORDS = {
@@ -106,7 +106,7 @@ def review_json(view: ReviewView, *, mask: bool = True, draft: bool = True) -> d
             "image": view.record.image if view.record is not None else "",
             "draft_mask": mask_to_page(view.draft_mask, *size),
             "machine": _machine(view),
-            "evidence": [_evidence_json(e) for e in (view.record.evidence if view.record is not None else ())],
+            "evidence": [] if view.record is None else [_evidence_json(e, view.record) for e in view.record.evidence],
             "others": [_other_json(o, *size) for o in view.others],
         }
     return found
@@ -131,13 +131,17 @@ def _claim_json(claim: DraftClaim, state: State) -> dict[str, Any]:
     }
 
 
-def _evidence_json(item: Evidence) -> dict[str, Any]:
-    regions = item.areas
+def _evidence_json(item: Evidence, record: Record) -> dict[str, Any]:
+    """A record as the page tells it; a test that did not pass its threshold found nothing, and marks nothing."""
+    verdict = machine_verdict(record)
+    quiet = item.kind == "detection" and verdict is not None and not is_significant(item, verdict)
+    regions = () if quiet else item.areas
+    found = " ".join(finding_sentences(item)[:2]) if item.kind == "detection" else describe_bare(item)
     return {
         "id": item.id,
         "instrument": item.instrument,
         "kind": item.kind,
-        "words": " ".join(finding_sentences(item)[:2]) if item.kind == "detection" else describe_bare(item),
+        "words": quiet_sentence(item) if quiet else found,
         "regions": [_region_json(r) for r in regions],
     }
 

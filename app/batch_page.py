@@ -114,5 +114,5 @@ def _thumbnail(row: BatchRow) -> str:
 def _said(rows: Sequence[BatchRow], words: str, *, busy: bool = False) -> str:
     done = sum(r.state != "waiting" for r in rows)
     failed = sum(r.state == "failed" for r in rows)
-    count = f"{done} of {len(rows)} pictures examined" + (f", {failed} could not be" if failed else "") + "."
+    count = f"{done - failed} of {len(rows)} pictures examined" + (f", {failed} could not be" if failed else "") + "."
     return fragments.batch_status(words, count, done, len(rows), busy=busy)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -140,6 +140,8 @@ class Turn:
             yield from self._rounds(talk._plain, replacing=True)
         if not self.asked_rule and command is None:
             yield from self._completed()
+        if not self.sentences:  # whatever happened, somebody asked
+            yield from self._told_by_rule(self._answers().detect())
         if foreign(self.question):
             yield from self._show(Checked(_ENGLISH_ONLY, "no_claim"), "rule", "no_claim")
         yield self._finish()
@@ -172,7 +174,10 @@ class Turn:
             return  # who is not sure what was asked adds nothing; what was measured for the question answers it
         yield from self._go_on()
         yield from self._asked_plainly()
-        for text in self._missing():
+        yield from self._told_by_rule(self._missing())
+
+    def _told_by_rule(self, sentences: Iterable[str]) -> Iterator[Event]:
+        for text in sentences:
             found = self._checker().check(text)
             if found.finding != "unsupported":
                 yield from self._show(found, "rule", found.finding)
@@ -327,9 +332,10 @@ class Turn:
             yield from self._missing()
         if any("verdict" in p or "alter" in p for p in refused.problems):
             yield from answers.detect()[:1]
-        for evidence_id in refused.evidence_ids:
-            if evidence_id in known:
-                yield from answers.about(known[evidence_id])
+        for item in (known[i] for i in refused.evidence_ids if i in known):
+            # What the file says of itself is beside the point of most questions, however it came up.
+            if item.kind != "fact" or {"file", "evidence"} & {self.asked.intent, *self.asked.also}:
+                yield from answers.about(item)
 
     def _show(
         self, found: Checked, by: Literal["model", "rule"], finding: Literal["supported", "no_claim", "replaced"] | str

@@ -71,6 +71,8 @@ def ask(
     [bold]fakeexplain ask photo.jpg "Why?" --llm-url http://127.0.0.1:11434/v1 --llm-model llama3.1[/]
     """
     try:
+        if not question.strip():
+            raise SettingsError("the question is empty; wanted one in your own words")
         chosen = None if region is None else region_of(region)
         talk = open_conversation(picture, writer, llm, llm_url, llm_model, false_alarms, expert)
         if json_output:

@@ -327,6 +327,8 @@ def pack(
         _check_redaction(redact, redact_remarks)
         done = pack_case(opened, out, redact=redact, redact_remarks=redact_remarks, actor=actor)
         _handed_out(done, redact)
+        # The bag was closed before its making became an entry, so it holds the head before that one.
+        _say(f"whoever checks the bag: fakeexplain case verify {done.path.name} --expect {done.head_inside}")
 
 
 @app.command()

@@ -37,6 +37,7 @@ _GROUPED = re.compile(r"\[(\s*E\d+(?:\s*[,;&]\s*E\d+)+\s*)\]")
 _ROUND = re.compile(r"\((E\d+(?:\s*[,;]\s*E\d+)*)\)")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_'-]*")
 _QUOTED = re.compile(r"[“\"]([^”\"]*)[”\"]")
+_UNMEASURABLE = re.compile(r"R\d+ could not be measured\b|(?:There is )?no figure for R\d+\b", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:could|may|might|can|would|not ruled out|causes?|explanations?|reasons?|no result|abstained|not tested"
     r"|could not)\b",
@@ -175,6 +176,8 @@ class Checker:
         if len(text) > MAX_LENGTH:
             yield f"is longer than {MAX_LENGTH} characters"
             return
+        if _UNMEASURABLE.match(text):  # it is none of these that failed (`_is_record`)
+            yield "tells of a measurement that did not fail"
         said = self._without_quotes(text, cited)
         quoted = _QUOTED.search(said)
         if quoted is not None and quoted.group(1).strip(core.GAP + " "):

@@ -79,7 +79,7 @@ _PLACE = re.compile(
     r"|(left|right)[\s-]*(?:hand\s*)?(upper|top|lower|bottom)\b"
     r"|(upper|top|lower|bottom)(?=\s*(?:part|half|third|edge|side|of|corner|area|region|strip))"
     r"|(left|right)(?=[\s-]*(?:hand)?\s*(?:part|half|third|edge|side|of|corner|area|region|strip))"
-    r"|(?:in|on|at|to|near|along|about) the (left|right|top|bottom)\b"
+    r"|(?:in|on|at|to|near|along|about) the (left|right|top|bottom)\b(?![\s-]*(?:the )?(?:left|right|top|bottom)\b)"
     r"|\bthe (left|right|top|bottom)(?=\s*(?:[?,.;!]|$|is|was|looks?|seems?|been|alter|chang|edit))"
     r"|(?:the )?(?:very )?(centre|center|middle)\b)",
     re.IGNORECASE,

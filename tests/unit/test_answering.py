@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakeexplain.conversation import Conversation
 from fakeexplain.examiner import Examiner, Settings
+from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import find_place, understand
 from fakeexplain.reasoning.plain_answers import TEXT
+from fakeexplain.reasoning.writers import WriteRequest
 from tests.writers import Says
 
 SPLICE = Path(__file__).parents[2] / "examples" / "splice.jpg"
@@ -49,6 +52,8 @@ def test_words_that_are_no_places(question: str) -> None:
         ("Is the left edited?", "left side"),
         ("and the lower right corner?", "lower right"),
         ("in the upper third", "upper part"),
+        ("What about the bottom right corner?", "lower right"),
+        ("Anything odd about the top left?", "upper left"),
     ],
 )
 def test_words_that_are_places(question: str, words: str) -> None:
@@ -87,3 +92,24 @@ def test_facts_about_the_file_are_those_of_the_file(talk: Conversation) -> None:
     talk.writer = Says(f"Origin (x, y) of the JPEG grid of the whole picture, as stored: (0, 0) [{grid.id}].")
     answer = talk.ask("What does the file say about itself?")
     assert all(f"[{e.id}]" in answer.text for e in facts if e.instrument == "metadata")
+
+
+def test_nobody_is_left_without_an_answer(examiner: Examiner) -> None:
+    class Silent:
+        name = "silent"
+
+        def write(self, request: WriteRequest) -> Iterator[str]:
+            return iter(())
+
+    for question in ("Can I publish this picture?", "Thanks!", "asdf qwer", ""):
+        assert Conversation(examiner, SPLICE, writer=Silent()).ask(question).sentences
+
+
+def test_no_figure_is_told_of_a_region_that_could_be_measured(examiner: Examiner) -> None:
+    talk = Conversation(examiner, SPLICE)
+    region = talk.add_region(box_xyxy=(20, 20, 160, 160))
+    talk.ask(f"measure region_contrast on {region.id}")
+    item = talk.evidence[-1]
+    checker = Checker(talk.examination, talk.evidence, talk.regions)
+    glued = f"There is no figure for {region.id}: {item.quantity}, {item.value} [{item.id}]."
+    assert checker.check(glued).finding == "unsupported"

@@ -468,6 +468,14 @@ def test_that_a_record_is_quiet_is_said_once(examiner: Examiner) -> None:
     assert answer.struck == 0
 
 
+def test_a_refused_sentence_about_the_file_is_replaced_where_the_file_was_asked_for(examiner: Examiner) -> None:
+    fact = next(e for e in examiner.examine(FORGED).evidence if e.kind == "fact")
+    wrong = f"The file was saved by somebody [{fact.id}]."
+    talk = Conversation(examiner, FORGED, writer=Says("The finding R1 lies there [E1].", wrong))
+    assert fact.id not in {i for s in talk.ask("Was it edited?").sentences for i in s.evidence_ids}
+    assert fact.id in {i for s in talk.ask("What does the file say?").sentences for i in s.evidence_ids}
+
+
 def test_that_a_test_has_no_result_is_said_once(examiner: Examiner) -> None:
     item = next(e for e in examiner.examine(FORGED).evidence if e.kind == "abstention" and e.instrument != "metadata")
     name = INSTRUMENT_PHRASES[item.instrument]

@@ -13,11 +13,13 @@ from PIL import Image
 
 from app import annotate_views
 from app.annotate_handlers import Workbench
-from app.annotate_views import mask_from_page, mask_size, mask_to_page
+from app.annotate_views import _evidence_json, mask_from_page, mask_size, mask_to_page
 from data_tools.review_import import ImportPlan
 from data_tools.review_state import ReviewError
-from data_tools.schema import inline_mask
+from data_tools.schema import Record, inline_mask
 from fakeexplain.errors import SourceError
+from fakeexplain.examiner import Examiner, Settings
+from tests.pictures import encode, photograph
 from tests.unit.data_tools.review_cases import SIZE, fresh_store, square
 
 
@@ -220,3 +222,13 @@ def test_masks_of_large_pictures_are_painted_smaller_and_come_back_in_the_source
         mask_from_page({"size": [48, 48], "counts": [3]}, 96, 96)
     assert mask_to_page(inline_mask(np.ones((4, 4), bool)), 4, 4)["counts"] == [0, 16]
     assert mask_to_page(inline_mask(np.zeros((4, 4), bool)), 4, 4)["counts"] == [16]
+
+
+def test_a_test_without_finding_is_told_as_such_and_marks_nothing(tmp_path):
+    examination = Examiner(Settings(expert=None), threads=1).examine(encode(photograph("coffee"), "JPEG", quality=85))
+    quiet = next(e for e in examination.evidence if e.kind == "detection")
+    assert examination.verdict.label == "no_evidence"
+    entry = {"on": "draft", "verdict": examination.verdict.model_dump(mode="json")}
+    told = _evidence_json(quiet, Record(image="coffee.jpg", history=(entry,)))
+    assert "nothing beyond chance" in told["words"]
+    assert told["regions"] == []
