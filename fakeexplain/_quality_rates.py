@@ -51,9 +51,12 @@ def rate_sentences(band: str, traces: Sequence[str]) -> tuple[str, ...]:
     for name, counts in counts_for(band, traces):
         among = "of this quality band" if name == "any" else f"of this band with the same trace ({name})"
         if counts["authentic"] >= LEAST:
-            sentences.append(
-                f"Of {counts['authentic']} unaltered pictures {among}, {counts['alarms']} were called manipulated"
-            )
+            said = f"Of {counts['authentic']} unaltered pictures {among}, {_counted(counts['alarms'])}"
+            sentences.append(f"{said} called manipulated")
         if counts["forged"] >= LEAST:
-            sentences.append(f"Of {counts['forged']} altered pictures {among}, {counts['detected']} were found")
+            sentences.append(f"Of {counts['forged']} altered pictures {among}, {_counted(counts['detected'])} found")
     return tuple(s + "." for s in sentences)
+
+
+def _counted(number: int) -> str:
+    return f"{number} {'was' if number == 1 else 'were'}"

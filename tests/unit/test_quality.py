@@ -214,7 +214,7 @@ def test_rates_of_the_band_are_carried(monkeypatch):
     assert plain.figures["band_authentic"] == 60
     assert plain.figures["band_false_alarms"] == 1
     assert plain.rates == (
-        "Of 60 unaltered pictures of this quality band, 1 were called manipulated.",
+        "Of 60 unaltered pictures of this quality band, 1 was called manipulated.",
         "Of 50 altered pictures of this quality band, 21 were found.",
     )
     framed = cv2.copyMakeBorder(photograph("coffee"), 30, 30, 0, 0, cv2.BORDER_CONSTANT, value=(0, 0, 0))
