@@ -255,7 +255,9 @@ def measure(
     [bold]fakeexplain measure photo.jpg --box 120,80,260,220 --instrument expert[/]
     """
     from fakeexplain.examiner import Examiner
+    from fakeexplain.instruments.suite import all_instruments
     from fakeexplain.reasoning.wording import describe
+    from fakeexplain.verdict import EXPERT
 
     try:
         corners = tuple(float(v) for v in box.split(","))
@@ -263,6 +265,11 @@ def measure(
             raise ValueError
     except ValueError:
         raise fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
+    if corners[2] <= corners[0] or corners[3] <= corners[1]:
+        raise fail(f"--box {box!r}: holds nothing; wanted x0 < x1 and y0 < y1", EXIT_USAGE)
+    known = (*(i.name for i in all_instruments()), EXPERT)
+    if instrument not in known:
+        raise fail(f"--instrument {instrument!r}: wanted one of {', '.join(known)}", EXIT_USAGE)
     try:
         found = Examiner().measure(picture, instrument, box_xyxy=corners)
     except FakeExplainError as error:

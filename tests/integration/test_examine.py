@@ -311,11 +311,26 @@ def test_an_earlier_result_is_marked_when_its_picture_breaks(tmp_path):
     assert not (tmp_path / "out/one.png/OUTDATED.txt").exists()
 
 
-@pytest.mark.parametrize("box", ["nan,10,20,inf", "1,2,3", "a,b,c,d"])
+@pytest.mark.parametrize("box", ["nan,10,20,inf", "1,2,3", "a,b,c,d", "100,100,50,50"])
 def test_measure_refuses_boxes_that_are_none(tmp_path, box):
     (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
     done = run("measure", tmp_path / "one.png", "--box", box)
     assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("measure", "--box", "10,10,90,90", "--instrument", "foo"), "wanted one of copy_move"),
+        (("ask", "  "), "the question is empty"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(tmp_path, arguments, said):
+    (tmp_path / "one.png").write_bytes(encode(photograph("rocket")))
+    done = run(arguments[0], tmp_path / "one.png", *arguments[1:])
+    assert done.returncode == 2
+    assert said.split()[0] in done.stderr
     assert "Traceback" not in done.stderr
 
 
