@@ -61,8 +61,10 @@ def explain(quality: QualityReport, evidence: Sequence[Evidence], verdict: Verdi
 
 
 def account_claims(account: Answer | None) -> tuple[Claim, ...]:
-    """The sentences of an assistant's account; none where there is none."""
+    """The sentences of an assistant's account; none where there is none, or where all of them are the rules' own."""
     sentences = account.sentences if account is not None else ()
+    if all(s.written_by != "model" for s in sentences):
+        return ()
     return tuple(Claim(text=s.text, evidence_ids=s.evidence_ids, section="conclusion") for s in sentences)
 
 

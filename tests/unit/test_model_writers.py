@@ -85,15 +85,18 @@ def test_the_writer_names_its_weights_as_sha256sum_and_the_card_do(examiner: Exa
     assert examiner.writer.name == f"assistant {digest[:12]}"
 
 
-def test_the_account_is_told_in_every_report(examination: Examination) -> None:
+def test_the_account_is_told_in_every_report_where_it_holds_words_of_the_model(examination: Examination) -> None:
     assert examination.account is not None
-    said = max(examination.account.sentences[0].text.split(" [")[0].split("."), key=len)[:20]
-    stream = io.StringIO()
-    Console(file=stream, width=4000).print(terminal_summary(examination))
+    first = examination.account.sentences[0]
+    told = examination.account.model_copy(update={"sentences": (first.model_copy(update={"written_by": "model"}),)})
+    said = max(first.text.split(" [")[0].split("."), key=len)[:20]
     source = Examiner(FAST).load(FORGED, name="forged.png")
-    for text in (stream.getvalue(), render_html(examination, source, None)):
-        assert "In the assistant's words" in text.replace("&#39;", "'")
-        assert said in text
+    for one, shown in ((examination, False), (examination.model_copy(update={"account": told}), True)):
+        stream = io.StringIO()
+        Console(file=stream, width=4000).print(terminal_summary(one))
+        for text in (stream.getvalue(), render_html(one, source, None)):
+            assert ("In the assistant's words" in text.replace("&#39;", "'")) is shown
+            assert not shown or said in text
     again = Examination.model_validate_json(examination.to_json())
     assert again == examination.model_copy(
         update={"evidence": tuple(e.model_copy(update={"score_map": None}) for e in examination.evidence)}
