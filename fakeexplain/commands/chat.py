@@ -113,6 +113,7 @@ class Chat:
         """One line. Raises FakeExplainError."""
         if not line.startswith("/"):
             say(self.talk, line, None if self.region is None else self.region.id)
+            console.print()
             return
         command, _, rest = line.partition(" ")
         rest = rest.strip()
