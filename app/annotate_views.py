@@ -15,10 +15,10 @@ from app.layers import jpeg_bytes, png_bytes, polygons_of
 from data_tools.review_rows import OtherReview, ReviewView, machine_verdict
 from data_tools.review_state import DraftClaim, ReviewError, State
 from data_tools.rle import rle_to_mask
-from data_tools.schema import InlineMask, Record
+from data_tools.schema import InlineMask
 from fakeexplain.imaging.regions import box_of_mask, decode_mask
 from fakeexplain.reasoning.wording import describe_bare, finding_sentences, is_significant, quiet_sentence
-from fakeexplain.records import Evidence, Region
+from fakeexplain.records import Evidence, Region, Verdict
 
 VERDICT_WORDS = {
     "manipulated": "evidence of local alteration",
@@ -102,18 +102,18 @@ def review_json(view: ReviewView, *, mask: bool = True, draft: bool = True) -> d
     if mask:
         found["mask"] = mask_to_page(view.mask, *size)
     if draft:
+        machine = None if view.record is None else machine_verdict(view.record)
         found |= {
             "image": view.record.image if view.record is not None else "",
             "draft_mask": mask_to_page(view.draft_mask, *size),
-            "machine": _machine(view),
-            "evidence": [] if view.record is None else [_evidence_json(e, view.record) for e in view.record.evidence],
+            "machine": _machine(machine),
+            "evidence": [_evidence_json(e, machine) for e in (view.record.evidence if view.record is not None else ())],
             "others": [_other_json(o, *size) for o in view.others],
         }
     return found
 
 
-def _machine(view: ReviewView) -> dict[str, Any] | None:
-    found = machine_verdict(view.record) if view.record is not None else None
+def _machine(found: Verdict | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {"verdict": found.label, "words": VERDICT_WORDS[found.label], "probability": found.probability}
@@ -131,9 +131,8 @@ def _claim_json(claim: DraftClaim, state: State) -> dict[str, Any]:
     }
 
 
-def _evidence_json(item: Evidence, record: Record) -> dict[str, Any]:
+def _evidence_json(item: Evidence, verdict: Verdict | None) -> dict[str, Any]:
     """A record as the page tells it; a test that did not pass its threshold found nothing, and marks nothing."""
-    verdict = machine_verdict(record)
     quiet = item.kind == "detection" and verdict is not None and not is_significant(item, verdict)
     regions = () if quiet else item.areas
     found = " ".join(finding_sentences(item)[:2]) if item.kind == "detection" else describe_bare(item)

@@ -254,10 +254,8 @@ def measure(
 
     [bold]fakeexplain measure photo.jpg --box 120,80,260,220 --instrument expert[/]
     """
-    from fakeexplain.examiner import Examiner
-    from fakeexplain.instruments.suite import all_instruments
+    from fakeexplain.examiner import Examiner, measuring_names
     from fakeexplain.reasoning.wording import describe
-    from fakeexplain.verdict import EXPERT
 
     try:
         corners = tuple(float(v) for v in box.split(","))
@@ -267,9 +265,8 @@ def measure(
         raise fail(f"--box {box!r}: wanted four numbers x0,y0,x1,y1", EXIT_USAGE) from None
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
         raise fail(f"--box {box!r}: holds nothing; wanted x0 < x1 and y0 < y1", EXIT_USAGE)
-    known = (*(i.name for i in all_instruments()), EXPERT)
-    if instrument not in known:
-        raise fail(f"--instrument {instrument!r}: wanted one of {', '.join(known)}", EXIT_USAGE)
+    if instrument not in measuring_names():
+        raise fail(f"--instrument {instrument!r}: wanted one of {', '.join(measuring_names())}", EXIT_USAGE)
     try:
         found = Examiner().measure(picture, instrument, box_xyxy=corners)
     except FakeExplainError as error:

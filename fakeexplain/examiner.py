@@ -92,6 +92,11 @@ class Settings:
         return hashlib.sha256(self.trust_anchors.encode()).hexdigest() if self.trust_anchors else None
 
 
+def measuring_names() -> tuple[str, ...]:
+    """Who can be asked to measure a region: the instruments, and the expert."""
+    return (*(i.name for i in all_instruments()), EXPERT)
+
+
 class Examiner:
     """Examines pictures with fixed settings.
 
@@ -264,8 +269,8 @@ class Examiner:
         """
         source = self.load(picture)
         known = {i.name: i for i in all_instruments()}
-        if instrument not in (*known, EXPERT):
-            raise MeasurementError(f"no instrument {instrument!r}; wanted one of {', '.join((*known, EXPERT))}")
+        if instrument not in measuring_names():
+            raise MeasurementError(f"no instrument {instrument!r}; wanted one of {', '.join(measuring_names())}")
         if (region_mask is None) == (box_xyxy is None):
             raise MeasurementError("give either region_mask or box_xyxy")
         if box_xyxy is not None:

@@ -16,7 +16,7 @@ from app.annotate_handlers import Workbench
 from app.annotate_views import _evidence_json, mask_from_page, mask_size, mask_to_page
 from data_tools.review_import import ImportPlan
 from data_tools.review_state import ReviewError
-from data_tools.schema import Record, inline_mask
+from data_tools.schema import inline_mask
 from fakeexplain.errors import SourceError
 from fakeexplain.examiner import Examiner, Settings
 from tests.pictures import encode, photograph
@@ -228,7 +228,6 @@ def test_a_test_without_finding_is_told_as_such_and_marks_nothing(tmp_path):
     examination = Examiner(Settings(expert=None), threads=1).examine(encode(photograph("coffee"), "JPEG", quality=85))
     quiet = next(e for e in examination.evidence if e.kind == "detection")
     assert examination.verdict.label == "no_evidence"
-    entry = {"on": "draft", "verdict": examination.verdict.model_dump(mode="json")}
-    told = _evidence_json(quiet, Record(image="coffee.jpg", history=(entry,)))
+    told = _evidence_json(quiet, examination.verdict)
     assert "nothing beyond chance" in told["words"]
     assert told["regions"] == []
