@@ -135,7 +135,7 @@ NO_CLAIM = tuple(
         r"…; here is what the examination found\.|here is what (?:the examination found|was measured)[.:]",
         r"what the map marks is not a finding by itself\.",
         r"i am here for further questions about the examination\.",
-        r"i answer questions about the examination: where, why, how sure, what else, and what was not tested\.",
+        r"i answer questions about the examination: where, why, how probable, what else, and what was not tested\.",
         r"only the traces listed were looked for\.|the tests cover some traces, not all\.",
         r"(?:every photo has tiny dots, like sand|a photo has a pattern, like the threads in cloth)\.",
         r"(?:the region was …|somebody chose this region|this region was chosen, "

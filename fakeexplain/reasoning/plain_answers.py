@@ -42,7 +42,7 @@ TEXT = {
     "off_topic": "That is outside of what an examination of the picture can tell, so I leave it open.",
     "unclear": "I am not sure what you ask; here is what the examination found.",
     "thanks": "I am here for further questions about the examination.",
-    "help": "I answer questions about the examination: where, why, how sure, what else, and what was not tested.",
+    "help": "I answer questions about the examination: where, why, how probable, what else, and what was not tested.",
     "thing": "I do not recognise things in a picture; give a place or a box, and I can say what was measured there.",
     "promise": "The threshold was set so that at most {rate} unaltered photographs are called altered by mistake.",
     "chosen": "The region was chosen, not found, so this figure does not count for the verdict.",

@@ -103,6 +103,9 @@ def test_nobody_is_left_without_an_answer(examiner: Examiner) -> None:
 
     for question in ("Can I publish this picture?", "Thanks!", "asdf qwer", ""):
         assert Conversation(examiner, SPLICE, writer=Silent()).ask(question).sentences
+        talk = Conversation(examiner, SPLICE, writer=Silent())
+        talk._plain = Silent()  # type: ignore[assignment]
+        assert talk.ask(question).sentences
 
 
 def test_no_figure_is_told_of_a_region_that_could_be_measured(examiner: Examiner) -> None:
@@ -113,3 +116,8 @@ def test_no_figure_is_told_of_a_region_that_could_be_measured(examiner: Examiner
     checker = Checker(talk.examination, talk.evidence, talk.regions)
     glued = f"There is no figure for {region.id}: {item.quantity}, {item.value} [{item.id}]."
     assert checker.check(glued).finding == "unsupported"
+
+
+def test_who_asks_what_can_be_asked_is_told(talk: Conversation) -> None:
+    """The checker refused "how sure", and with it the whole answer."""
+    assert TEXT["help"] in talk.ask("What can you do?").text
