@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Literal
 
 from fakeexplain.errors import MeasurementError
 from fakeexplain.imaging.source import printable
-from fakeexplain.reasoning.completing import completion
+from fakeexplain.reasoning.completing import alike, completion
 from fakeexplain.reasoning.follow_ups import foreign, resolved
 from fakeexplain.reasoning.grounding import Checked, Checker
-from fakeexplain.reasoning.grounding_records import QUIET
 from fakeexplain.reasoning.intents import ANSWERABLE, Asked, part_box, understand
-from fakeexplain.reasoning.plain_answers import TEXT, PlainAnswers
+from fakeexplain.reasoning.particulars import intent_of
+from fakeexplain.reasoning.plain_answers import PlainAnswers
+from fakeexplain.reasoning.plain_records import TEXT
 from fakeexplain.reasoning.plain_writer import PlainWriter, TellingWriter
 from fakeexplain.reasoning.sentences import Sentences
 from fakeexplain.reasoning.touching import touching
@@ -51,8 +52,7 @@ _PLAINLY = {
     "map": "What does the heat map show?",
     "picture": "Describe the picture.",
 }
-_UNTOLD = ("quality", "operation")
-_NO_RESULT = re.compile(r"\b(?:(?:no|without a) result|abstained|could not be applied)\b")
+_UNTOLD = frozenset({"quality", "operation", "glossary"})
 _OF_FILE = re.compile(r"\b(?:file|picture|photo\w*|image|pics?|pixels?|resolution|width|height)\b", re.IGNORECASE)
 _NO_MORE = (
     f"No more than {('zero', 'one', 'two', 'three', 'four', 'five')[MAX_CALLS]} measurements are made for one question."
@@ -79,16 +79,6 @@ def _sentences(writer: Writer, request: WriteRequest) -> Generator[str, None, No
             close()
 
 
-def _alike(told: AnswerSentence, found: Checked) -> bool:
-    """Whether two sentences call the same record quiet or without result, or quote the same clause without a record."""
-    if told.evidence_ids != found.evidence_ids:
-        return False
-    if len(found.evidence_ids) == 1:
-        return any(p.search(told.text) is not None and p.search(found.text) is not None for p in (QUIET, _NO_RESULT))
-    clause = found.text.partition(": ")[2]
-    return not found.evidence_ids and bool(clause) and told.text.partition(": ")[2] == clause
-
-
 def _by_rule(writer: Writer) -> bool:
     return isinstance(writer, (PlainWriter, TellingWriter))
 
@@ -109,6 +99,7 @@ class Turn:
         self.fresh: list[Evidence] = []
         self.pointed: list[Region] = []
         self.struck = self.again = 0
+        self.told_otherwise: set[str] = set()  # sentences that would say again what was shown in other words
         self.told_before = 0  # sentences shown before the last call, which the writer's prompt begins anew after
         self.first_seconds: float | None = None
 
@@ -123,7 +114,9 @@ class Turn:
                 self.chosen = None  # four numbers that are no box of this picture
         elif self.chosen is None and asked.intent == "region" and asked.part is not None:
             self.chosen = talk.add_region(box_xyxy=part_box(asked.part, talk.source.width, talk.source.height))
-            yield from self._show(self._checker().check(self._answers().extent(self.chosen)), "rule", "supported")
+            answers = self._answers()
+            yield from self._told_by_rule(answers.touching(self.chosen, placed=True))
+            self.told_otherwise = set(answers.touching(self.chosen) if self.sentences else ())
         elif self.chosen is None and asked.region_ids and asked.region_ids[0] in talk._regions:
             self.chosen = talk._regions[asked.region_ids[0]]
         if self.chosen is not None:
@@ -147,10 +140,14 @@ class Turn:
         yield self._finish()
 
     def _writer(self) -> Writer:
-        """Who answers: of file size, quality and the kind of edit, writers are told nothing (`prompting`)."""
+        """Who answers: of quality, kind of edit, file size and single entries of the file, writers are told nothing or
+        not enough (`prompting`)."""
         asked = self.asked
-        untold = asked.intent in _UNTOLD or (asked.intent == "dimensions" and _OF_FILE.search(self.question))
-        return self.talk._plain if untold and asked.certain and not asked.also else self.talk.writer
+        untold = _UNTOLD | {intent_of(t) for t in asked.things}
+        if asked.intent == "dimensions" and _OF_FILE.search(self.question):
+            untold |= {"dimensions"}
+        by_rule = asked.certain and untold.issuperset((asked.intent, *asked.also))
+        return self.talk._plain if by_rule else self.talk.writer
 
     def _to_test(self) -> Region | None:
         """The region to ask the expert about by itself: one that the question is about, that no finding touches, and
@@ -320,9 +317,10 @@ class Turn:
         return None
 
     def _told(self, found: Checked) -> bool:
-        """Whether an answer holds a sentence already, or the same in other words: that a record is quiet, or what was
-        not tested."""
-        return any(s.text == found.text or _alike(s, found) for s in self.sentences)
+        """Whether an answer holds a sentence already, or the same in other words: that a record is quiet, what was not
+        tested, or that no finding touches a region."""
+        shown = found.text in self.told_otherwise
+        return shown or any(s.text == found.text or alike(s, found) for s in self.sentences)
 
     def _deterministic(self, refused: Checked) -> Iterator[str]:
         """Sentences by rule about what the refused one cites."""

@@ -20,7 +20,7 @@ from data_tools.instructions.grammar import choose
 from data_tools.instructions.questions import SIGHT_QUESTIONS
 from fakeexplain.imaging.colours import PLAIN
 from fakeexplain.reasoning import prompting
-from fakeexplain.reasoning.plain_answers import TEXT
+from fakeexplain.reasoning.plain_records import TEXT
 from fakeexplain.reasoning.references import References
 from fakeexplain.reasoning.sights import ABSENT, CAUTION, EXPERT, MapSight, PictureSight
 from fakeexplain.records import Verdict

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from fakeexplain.reasoning.plain_answers import TEXT, PlainAnswers
+from fakeexplain.reasoning.grounding import Checked
+from fakeexplain.reasoning.grounding_records import QUIET
+from fakeexplain.reasoning.plain_answers import PlainAnswers
+from fakeexplain.reasoning.plain_records import TEXT
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
 from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import percent_of, rate_words
-from fakeexplain.records import Region
+from fakeexplain.records import AnswerSentence, Region
 
 _STATES = {
     "manipulated": r"\bevidence\b|\bpoints? to\b|\balter|\bchange|\bedit|\bfinding",
@@ -27,6 +30,7 @@ _DECLINES = (
 )
 _CHILDLIKE = r"\bevidence\b|\bpuzzle\b|\bdots\b|\bpattern\b|\bclues\b|\bfootprints?\b|\binconclusive\b"
 _UNTOUCHED = r"\bno (?:\w+ ){0,2}finding|\bnot touched by (?:a|any) finding|\bfree of findings\b"
+_NO_RESULT = re.compile(r"\b(?:(?:no|without a) result|abstained|could not be applied)\b")
 _UNTOLD = r"\bwhich of the two [\w ]{3,20} cannot be told\b"
 MOST = 4  # sentences that complete an answer
 
@@ -53,7 +57,8 @@ def completion(answers: PlainAnswers, text: str) -> list[str]:
         "evidence": lambda: _unless(_named(answers, text), answers.about_evidence),
         "off_topic": lambda: _unless(_says(_DECLINES, text), answers.sentences),
         "source_of_copy": lambda: _of_source(answers, text),
-        "file": lambda: _unless(_told_of_file(answers, text), answers.file),
+        "file": lambda: _untold_of_file(answers, text),
+        "glossary": lambda: [s for s in answers.glossary() if s not in text],
         "not_tested": lambda: _unless(_not_tested(answers, text), answers.not_tested),
         "instruments": lambda: _unless(_instruments(answers, text), answers.instruments),
         "dimensions": lambda: _unless(_size(answers, text), answers.dimensions),
@@ -177,6 +182,13 @@ def _unseen(answers: PlainAnswers, text: str, *, picture: bool) -> list[str]:
     return [*said, TEXT["thing"]] if picture and TEXT["thing"] not in text else said
 
 
+def _untold_of_file(answers: PlainAnswers, text: str) -> list[str]:
+    """Single entries of the file that were asked for, whole; of the file at large, some of it."""
+    if asked_for := answers.particulars("file"):
+        return [s for s in asked_for if s not in text]
+    return _unless(_told_of_file(answers, text), answers.file)
+
+
 def _told_of_file(answers: PlainAnswers, text: str) -> bool:
     """Facts that the file states about itself, where there are any; all there are, where they are few."""
     stated = [e for e in answers.facts if e.instrument == "metadata"] or answers.facts
@@ -199,6 +211,21 @@ def _instruments(answers: PlainAnswers, text: str) -> bool:
 
 def _size(answers: PlainAnswers, text: str) -> bool:
     facts = answers.request.examination.source
+    if asked_for := answers.particulars("dimensions"):
+        return all(s in text for s in asked_for)
     if re.search(r"\bcovers\b", text):  # "How large?" was taken for a question about a region
         return True
     return str(facts.width) in text and str(facts.height) in text
+
+
+def alike(told: AnswerSentence, found: Checked) -> bool:
+    """Whether two sentences call the same record quiet or without result, or the same region free of findings, or quote
+    the same clause without a record."""
+    if told.region_ids == found.region_ids and all(re.search(_UNTOUCHED, s.text, re.IGNORECASE) for s in (told, found)):
+        return True
+    if told.evidence_ids != found.evidence_ids:
+        return False
+    if len(found.evidence_ids) == 1:
+        return any(p.search(told.text) is not None and p.search(found.text) is not None for p in (QUIET, _NO_RESULT))
+    clause = found.text.partition(": ")[2]
+    return not found.evidence_ids and bool(clause) and told.text.partition(": ")[2] == clause

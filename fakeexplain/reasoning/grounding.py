@@ -16,10 +16,12 @@ from typing import Literal
 
 from fakeexplain.reasoning import grounding_records as core
 from fakeexplain.reasoning import grounding_words as words
+from fakeexplain.reasoning.file_facts import FileFacts
+from fakeexplain.reasoning.glossary import SENTENCES as GLOSSARY_SENTENCES
 from fakeexplain.reasoning.grounding_claims import claim_problems
 from fakeexplain.reasoning.grounding_form import form_problems
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
-from fakeexplain.reasoning.quoting import quote
+from fakeexplain.reasoning.quoting import box_sentence, quote
 from fakeexplain.reasoning.sights import Sights
 from fakeexplain.reasoning.wording import (
     describe_bare,
@@ -92,7 +94,7 @@ class Checker:
             if region.id not in self.known.masks:
                 from_region = core.decode_mask(region.mask)
                 self.known.masks[region.id], self.known.boxes[region.id] = from_region, region.box_xyxy
-        self._sights = sights
+        self._sights, self._file = sights, FileFacts(examination)
         self._failed = {(region_id, quote(reason)) for region_id, reason in failed}
         self._rules = {c.text for c in examination.reasoning if c.section != "conclusion" or c.evidence_ids}
 
@@ -123,7 +125,8 @@ class Checker:
             text in self._rules
             or self._promise(text)
             or self._open(text)
-            or self._dimensions(text)
+            or self._of_file(text)
+            or self._box(text)
             or self._unmeasurable(text)
             or (self._sights is not None and self._sights.hold(text))
         )
@@ -149,15 +152,17 @@ class Checker:
         reason = quote(self.verdict.reason).lower()
         return text.rstrip(".").lower() in {reason, f"the reason: {reason}", f"why: {reason}"}
 
-    def _dimensions(self, text: str) -> bool:
+    def _box(self, text: str) -> bool:
+        bare = re.sub(r"\s*\[E\d+\](?=\.$)", "", text)
+        return any(bare == f"{box_sentence(*known)}." for known in self.known.boxes.items())
+
+    def _of_file(self, text: str) -> bool:
+        """What the library says of single entries of the file, and its size in shorter words."""
         facts = self.examination.source
-        name = quote(re.sub(r"[^A-Za-z0-9 ]", "", facts.format))
-        size = f"{facts.width} x {facts.height} pixels"
-        return text in (
-            f"The file is {name} of {size} and {facts.size_bytes} bytes.",
-            f"The file is {name} of {size}.",
-            f"The picture has {size}.",
-        )
+        [whole] = self._file.dimensions()
+        shorter = whole.replace(f" and {facts.size_bytes} bytes", "")
+        said = map(normalise, self._file.sentences())
+        return text in (shorter, f"The picture has {facts.width} x {facts.height} pixels.", *said)
 
     def _problems(self, text: str) -> Iterator[str]:
         if not _WORD.search(text):
@@ -171,7 +176,7 @@ class Checker:
             yield f"{', '.join(dict.fromkeys(unknown))} not known here"
             return
         cited = self.known.cited(text)
-        if self._by_rule(text, cited) or self._is_record(text):
+        if self._by_rule(text, cited) or self._is_record(text) or text in GLOSSARY_SENTENCES:
             return
         if len(text) > MAX_LENGTH:
             yield f"is longer than {MAX_LENGTH} characters"

@@ -118,7 +118,7 @@ _WORDS = (  # noqa: SIM905
     "strange instruments methods quality resolution certainty limitations without further recommend"
 ).split()
 _SPLIT = re.compile(
-    r"(?<=[?!.;])\s+|,?\s+(?:and|but|or)\s+(?=(?:also\s+)?(?:how|why|what|where|which|who|could|can|is|was|are|do|does|"
+    r"(?<=[?!.;])\s+|,?\s+(?:and|but|or)\s+(?=(?:also\s+)?(?:how|why|what|when|where|which|who|could|can|is|was|are|do|does|"
     r"should|did|tell|show)\b)",
     re.IGNORECASE,
 )

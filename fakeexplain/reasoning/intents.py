@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fakeexplain.reasoning.intent_patterns import INSTRUMENT_WORDS, INTENTS, MEASURE, OPERATION
 from fakeexplain.reasoning.intent_reader import embedded_reader
 from fakeexplain.reasoning.intent_speech import SPEECH, normal, parts
+from fakeexplain.reasoning.particulars import intent_of, term_asked, things_of
 
 _OBJECTS = (
     r"arm|arms|hand|hands|face|head|eyes?|person|man|woman|girl|boy|people|sky|"
@@ -47,6 +48,7 @@ ANSWERABLE = frozenset(
         "instruments",
         "quality",
         "dimensions",
+        "glossary",
         "map",
         "picture",
     )
@@ -91,6 +93,7 @@ _ALTERED = re.compile(
     r"\b(?:alter|chang|edit|manipulat|tamper|fake|faking|forg|photoshop|doctor|retouch|modif|suspicious|paste)",
     re.IGNORECASE,
 )
+_IN_ORDER = re.compile(r"\b(?:ok|okay|fine|clean|in order|all right|alright|suspicious|odd|strange)\b", re.IGNORECASE)
 _OWN_MAP = re.compile(r"\bheat ?map|\b(?:expert|network|model|examination)'s map", re.IGNORECASE)
 _CAMERA = re.compile(r"\b(?:canon|eos|leica)(?: \w+)? r\d+\b", re.IGNORECASE)  # its name, no region's id
 _BOX = re.compile(r"[(\[]?\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[,; ]\s*(\d{1,6})\s*[)\]]?")
@@ -101,7 +104,7 @@ class Asked:
     """What a question asks for.
 
     Attributes:
-        intent: a key of INTENTS, "operation", "tool", "region" or "unclear".
+        intent: a key of INTENTS, "operation", "glossary", "tool", "region" or "unclear".
         also: intents of further questions in the same breath, in order.
         size: how large a region is, was asked for.
         certain: the reading is more likely than all others together, or each of several questions was read clearly;
@@ -109,6 +112,7 @@ class Asked:
         evidence_ids, region_ids: named in it, in order. instrument: named in it, "" for none.
         place: words of the place named, "" for none; part: box of it in shares of width and height, xyxy.
         box_xyxy: four numbers of a box. thing: an object named ("arm"), "" for none.
+        things: single entries of the file, or "coordinates" (`particulars`). term: asked the meaning of, "" for none.
     """
 
     intent: str
@@ -122,6 +126,8 @@ class Asked:
     also: tuple[str, ...] = ()
     certain: bool = True
     size: bool = False
+    things: tuple[str, ...] = ()
+    term: str = ""
 
 
 def understand(question: str, *, has_region: bool = False) -> Asked:
@@ -136,13 +142,16 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     intent, probability = _read(text)
     if intent in ("map", "picture") and _ALTERED.search(text) and not _OWN_MAP.search(text):
         intent = "locate" if re.search(r"\b(?:what|where|which)\b", text, re.IGNORECASE) else "detect"
-    size = intent == "dimensions"
+    things, term = things_of(text), term_asked(text)
+    if thing and intent == "off_topic" and _IN_ORDER.search(text):
+        intent = "detect"  # what is shown is not recognised, and whether anything was altered can be told
+    size = intent == "dimensions" and "checksum" not in things
     if evidence_ids and intent == "child":
         intent = "evidence"  # "E5 in plain words" asks for that record
     about = bool(has_region or region_ids or box or place)
     # "In the upper right?" ends like "It is real, right?": beside a place such a reading has to be surer.
     firm = intent in ("injection", "pressure", "leading") and probability >= (_VERY_FIRM if place else _FIRM)
-    if about and not firm and intent != "compare":
+    if about and not firm and intent != "compare" and "checksum" not in things:
         chosen = bool(has_region or region_ids or box)
         if (
             instrument
@@ -160,9 +169,13 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     elif instrument and not firm and re.search(r"\bmeasur\w+\b", text, re.IGNORECASE):
         intent = "tool"
     also = _further(text, intent) if intent in (*ANSWERABLE, "pressure", "injection") else ()
+    wanted = [*(intent_of(t) for t in things if t != "coordinates"), *(["glossary"] if term else [])]
+    also = tuple(dict.fromkeys([*also, *(i for i in wanted if i != intent)]))
     certain = probability >= _FIRM or intent in ("region", "tool") or bool(also)
     size = size and intent == "region"
-    return Asked(intent, evidence_ids, region_ids, instrument, place, part, box, thing, also, certain, size)
+    return Asked(
+        intent, evidence_ids, region_ids, instrument, place, part, box, thing, also, certain, size, things, term
+    )
 
 
 def pattern_scores(text: str) -> dict[str, float]:
@@ -177,11 +190,21 @@ def _read(text: str) -> tuple[str, float]:
     best = "injection" if scores["injection"] >= _ORDER else max(scores, key=lambda n: scores[n])
     if scores[best] >= _ORDER and best in ("injection", "evidence", "compare"):
         return best, 1.0
-    if any(p.search(text) for p in _OPERATION) and not max(scores[n] for n in ("leading", "pressure", "injection")):
+    plain = not max(scores[n] for n in ("leading", "pressure", "injection"))
+    if plain and len(parts(text)) < 2 and (single := _single(text)):
+        return single, 1.0
+    if plain and any(p.search(text) for p in _OPERATION):
         return "operation", 1.0
     found = embedded_reader().probabilities(text, scores)
     likeliest = max(found, key=lambda n: found[n])
     return (likeliest, found[likeliest]) if found[likeliest] >= _UNSURE else ("unclear", 0.0)
+
+
+def _single(text: str) -> str:
+    """The intent of a question for one definite thing, "" for any other."""
+    if term_asked(text):
+        return "glossary"
+    return next((intent_of(t) for t in things_of(text)), "")
 
 
 def _further(text: str, intent: str) -> tuple[str, ...]:

@@ -171,6 +171,10 @@ TRACES = {
 }
 
 FACTS = {
+    "main_grid": "The JPEG blocks of the whole picture begin at {value}, {reference_text}",
+    "main_grid_moved": (
+        "The JPEG blocks of the whole picture begin at {value} instead of {reference}, {reference_text}"
+    ),
     "camera_facts": "The file names this camera: {value}, {reference_text}",
     "no_metadata": "The file carries no metadata (camera, date, program); {reference_text}",
     "editor_software": "The file names a program that wrote or changed it: {value} ({reference_text})",

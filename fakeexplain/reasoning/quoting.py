@@ -56,9 +56,19 @@ def cite(items: Sequence[Evidence]) -> str:
     return "".join(f"[{e.id}]" for e in items)
 
 
+def end_with(sentence: str, items: Sequence[Evidence]) -> str:
+    """Puts citations before the full stop."""
+    marks = cite(items)
+    return f"{sentence.rstrip('. ')} {marks}." if marks else f"{sentence.rstrip('. ')}."
+
+
 def box_words(box_xyxy: Sequence[int]) -> str:
     """ "(10, 20, 200, 180)" """
     return f"({', '.join(str(int(v)) for v in box_xyxy)})"
+
+
+def box_sentence(region_id: str, box_xyxy: Sequence[int]) -> str:
+    return f"In pixels, {region_id} spans the box {box_words(box_xyxy)}: left, top, right and bottom edge"
 
 
 def instrument_words(name: str) -> str:

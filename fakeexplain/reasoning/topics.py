@@ -27,6 +27,7 @@ _WORDS = {
     "instruments": "what each instrument found",
     "quality": "the quality of the picture",
     "dimensions": "the size of the picture",
+    "glossary": "what a word means",
     "map": "what the map marks",
     "picture": "what the picture looks like",
     "thanks": "nothing",

@@ -165,7 +165,7 @@ def quiet_sentence(item: Evidence) -> str:
 def fact_sentence(item: Evidence) -> str:
     """One sentence for a fact about the file."""
     value, reference = _scalar_words(item, item.value), _scalar_words(item, item.reference)
-    template = FACTS.get(item.trace)
+    template = FACTS.get("main_grid_moved" if _grid_moved(item) else item.trace)
     if template is None or value == "" or (item.reference is None and "{reference}" in template):
         template = TEXT["fact"] if value else TEXT["fact_without_value"]
     text = template.format(
@@ -173,11 +173,15 @@ def fact_sentence(item: Evidence) -> str:
         value=value,
         reference=reference,
         reference_text=_clean(item.reference_text),
-        compared=_compared(item),
+        compared=_compared(item) if value or item.trace != "main_grid" else "",  # what is not there has no place
     )
-    if item.limits and item.trace not in _NEUTRAL_FACTS:
+    if item.limits and (item.trace not in _NEUTRAL_FACTS or _grid_moved(item)):
         text = TEXT["fact_alternatives"].format(fact=text, causes=_listed(item.limits))
     return text + "."
+
+
+def _grid_moved(item: Evidence) -> bool:
+    return item.trace == "main_grid" and bool(item.value) and item.value != item.reference
 
 
 def describe_bare(item: Evidence) -> str:

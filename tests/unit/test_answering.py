@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fakeexplain.conversation import Conversation
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import find_place, understand
-from fakeexplain.reasoning.plain_answers import TEXT
+from fakeexplain.reasoning.plain_records import TEXT
 from fakeexplain.reasoning.writers import WriteRequest
 from tests.writers import Says
 
@@ -32,7 +33,12 @@ def test_a_half_is_a_half_and_its_box_is_told(talk: Conversation) -> None:
     width, height = talk.source.width, talk.source.height
     answer = talk.ask("Was the left half edited?")
     (region,) = [r for r in answer.regions if r.box_xyxy == (0, 0, width // 2, height)]
-    assert answer.sentences[0].text == f"{region.id} lies along the left side and covers 50 % of the image."
+    first = answer.sentences[0].text
+    assert first == f"No finding touches {region.id}, along the left side; the finding lies in the lower right [E1]."
+    assert answer.text.count("No finding touches") == 1, "told once"
+    touched = talk.ask("And the right half?")
+    assert re.match(r"\d[\d.]* % of R\d+, along the right side, lies inside the finding R1 \[E1\]", touched.text)
+    assert touched.text.count("lies inside the finding R1") == 1
     third = talk.ask("And the lower third?").regions[0]
     assert third.box_xyxy == (0, 2 * height // 3, width, height)
 

@@ -34,7 +34,7 @@ def answer(examiner: Examiner, picture: bytes, question: str, said: str, **optio
 CASES = (
     ("How sure are you?", "%"),
     ("Where was it changed?", "R1"),
-    ("Which camera took this picture?", "["),
+    ("What does the metadata say?", "["),
     ("What was not tested?", "generative"),
     ("Which instruments were used?", "repeat"),
     ("What else could explain the finding?", "could also come from"),
