@@ -32,7 +32,8 @@ from fakeexplain.errors import FakeExplainError, OutputError
 from fakeexplain.examiner import examination_mask
 from fakeexplain.files import write_whole
 from fakeexplain.imaging.source import printable
-from fakeexplain.reasoning.wording import label_words, percent_of
+from fakeexplain.reasoning.numbers import percent_of
+from fakeexplain.reasoning.wording import label_words
 from fakeexplain.report.overlay import draw_evidence
 
 MOST_PICTURES = 2000

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.phrases import INSTRUMENTS
 from fakeexplain.reasoning.wording import (
     describe_bare,
@@ -16,9 +17,7 @@ from fakeexplain.reasoning.wording import (
     instrument_title,
     is_significant,
     label_words,
-    percent_of,
     quiet_sentence,
-    rate_words,
     trace_title,
 )
 from fakeexplain.records import Claim, Evidence, Examination

@@ -128,12 +128,15 @@ def examine(
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf into each folder of --out.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep results in --out that are still up to date.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Of several pictures, print the whole answers and not a line each.")
+    ] = False,
 ) -> None:
     """Examine photographs: verdict, where, why, how sure, and what could not be tested.
 
     [bold]fakeexplain examine photo.jpg[/]                      answer on the terminal
     [bold]fakeexplain examine photo.jpg --out results[/]        also results/photo.jpg/report.html and more
-    [bold]fakeexplain examine folder --out results --resume[/]  a whole folder, going on where it stopped
+    [bold]fakeexplain examine folder --out results --resume[/]  a whole folder, a line each, going on where it stopped
 
     Exit codes: 0 all examined, 1 some could not be, 2 wrong usage, 3 cannot write, 130 interrupted.
     """
@@ -141,6 +144,7 @@ def examine(
 
     start_worker()  # its start-up runs beside the imports below
     from fakeexplain.batch import (
+        SUMMARY_NAME,
         examine_batch,
         examine_job,
         find_pictures,
@@ -150,7 +154,7 @@ def examine(
     )
     from fakeexplain.examiner import Examiner, Settings
     from fakeexplain.imaging.source import printable
-    from fakeexplain.report.terminal import terminal_summary
+    from fakeexplain.report.terminal import terminal_line, terminal_summary
 
     if resume and out is None:
         raise fail("--resume needs --out: there is nothing to go on from", EXIT_USAGE)
@@ -193,6 +197,9 @@ def examine(
                     tell_error(outcome.error)
                 if json_output:
                     typer.echo(outcome_json(outcome))
+                elif outcome.examination is not None and len(pictures) > 1 and not details:
+                    told = terminal_line(outcome.examination)
+                    console.print(told.append("  (kept from before)") if outcome.skipped else told, soft_wrap=True)
                 elif outcome.examination is not None:
                     console.print(terminal_summary(outcome.examination))
                     if out is not None:
@@ -213,6 +220,10 @@ def examine(
             raise fail(error, EXIT_OUTPUT) from None
     if not json_output and len(pictures) > 1:
         _print_counts(outcomes)
+        if out is not None:
+            place = escape(printable(str(out)))
+            where = f"reports: {place}{os.sep}PICTURE{os.sep}report.html; a table of all: {place}{os.sep}{SUMMARY_NAME}"
+            console.print(where, highlight=False, soft_wrap=True)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not written:

@@ -20,7 +20,8 @@ from fakeexplain.imaging.pair_mask import PairMask, mask_from_sources
 from fakeexplain.imaging.regions import encode_mask, percent_words, region_of_mask
 from fakeexplain.imaging.registration import warp_to
 from fakeexplain.imaging.source import SourceImage, printable
-from fakeexplain.reasoning.wording import label_words, percent_of, place_words
+from fakeexplain.reasoning.numbers import percent_of
+from fakeexplain.reasoning.wording import label_words, place_words
 from fakeexplain.records import SCHEMA_VERSION, Examination, Record, Region, RunLengths
 
 Answer = Literal["changed", "unclear", "no_change"]

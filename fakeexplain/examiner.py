@@ -36,7 +36,7 @@ from fakeexplain.imaging.worker import Limits, load_guarded
 from fakeexplain.instruments.suite import all_instruments, number_evidence, run_suite, select_instruments
 from fakeexplain.provenance.c2pa import check_trust_anchors
 from fakeexplain.provenance.reading import prepare_provenance
-from fakeexplain.quality import assess, review
+from fakeexplain.quality import MIN_SIDE, assess, review
 from fakeexplain.reasoning.choosing import choose_writer
 from fakeexplain.reasoning.wording import explain
 from fakeexplain.reasoning.writers import LookingWriter, Writer
@@ -232,6 +232,8 @@ class Examiner:
         """The expert's evidence; a failure on one picture is an abstention, as it is for an instrument."""
         assert self.expert is not None
         start = time.perf_counter()
+        if min(source.height, source.width) < MIN_SIDE:
+            return self.expert.abstain(f"the picture is smaller than {MIN_SIDE} pixels on a side")
         try:
             return self.expert.evidence(self._localized(source), quality)
         except (MemoryError, ArithmeticError, ValueError, RuntimeError) as error:

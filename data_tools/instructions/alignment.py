@@ -21,7 +21,7 @@ from data_tools.instructions.short_facts import in_place
 from data_tools.schema import IMAGE_TOKEN, Message, TurnRegion, inline_mask
 from fakeexplain.imaging.regions import region_of_mask
 from fakeexplain.instruments.region_contrast import STATISTICS
-from fakeexplain.reasoning.wording import number_words
+from fakeexplain.reasoning.numbers import number_words
 from fakeexplain.records import Evidence
 
 UNUSUAL = 2.5  # per cent: ranks outside the middle 95 % are said to be unusual

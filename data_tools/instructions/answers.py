@@ -25,15 +25,9 @@ from data_tools.instructions.quotes import (
     value_words,
 )
 from fakeexplain.imaging.regions import decode_mask, percent_words
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import (
-    describe_bare,
-    expectation_words,
-    fact_sentence,
-    percent_of,
-    rate_words,
-    stands_out,
-)
+from fakeexplain.reasoning.wording import describe_bare, expectation_words, fact_sentence, stands_out
 from fakeexplain.records import Evidence, Region
 
 MOST_CAUSES = 3

@@ -23,7 +23,8 @@ from fakeexplain.casework.storage import read_regular, shown
 from fakeexplain.casework.transaction import EXAMINATIONS
 from fakeexplain.casework.view import View
 from fakeexplain.imaging.source import DEFAULT_MAX_MEGAPIXELS, SourceImage
-from fakeexplain.reasoning.wording import instrument_title, is_significant, label_words, percent_of, trace_title
+from fakeexplain.reasoning.numbers import percent_of
+from fakeexplain.reasoning.wording import instrument_title, is_significant, label_words, trace_title
 from fakeexplain.records import Evidence, Examination
 from fakeexplain.report.render import render_html
 from fakeexplain.report.templating import make_environment, printed_or_nothing, style_hash, template_reader

@@ -7,7 +7,8 @@ from typing import Any
 from fakeexplain.casework.records import Item
 from fakeexplain.casework.sealing import shortened
 from fakeexplain.casework.view import View
-from fakeexplain.reasoning.wording import describe, is_significant, label_words, percent_of
+from fakeexplain.reasoning.numbers import percent_of
+from fakeexplain.reasoning.wording import describe, is_significant, label_words
 
 
 def list_json(view: View) -> dict[str, Any]:

@@ -162,7 +162,8 @@ def examine(
 ) -> None:
     """Examine items and store the results in the case."""
     from fakeexplain.examiner import Examiner, Settings
-    from fakeexplain.reasoning.wording import label_words, percent_of
+    from fakeexplain.reasoning.numbers import percent_of
+    from fakeexplain.reasoning.wording import label_words
 
     failed = False
     with _case(case, lock_timeout) as opened:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 
 from fakeexplain.reasoning.grounding import Checked
 from fakeexplain.reasoning.grounding_records import QUIET
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.plain_answers import PlainAnswers
 from fakeexplain.reasoning.plain_records import TEXT
 from fakeexplain.reasoning.quoting import instrument_words, place_of, quote, size_of
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import percent_of, rate_words
 from fakeexplain.records import AnswerSentence, Region
 
 _STATES = {

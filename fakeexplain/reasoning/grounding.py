@@ -20,6 +20,7 @@ from fakeexplain.reasoning.file_facts import FileFacts
 from fakeexplain.reasoning.glossary import SENTENCES as GLOSSARY_SENTENCES
 from fakeexplain.reasoning.grounding_claims import claim_problems
 from fakeexplain.reasoning.grounding_form import form_problems
+from fakeexplain.reasoning.numbers import rate_words
 from fakeexplain.reasoning.operations import OPERATION_PHRASES
 from fakeexplain.reasoning.quoting import box_sentence, quote
 from fakeexplain.reasoning.sights import Sights
@@ -30,7 +31,6 @@ from fakeexplain.reasoning.wording import (
     finding_sentences,
     is_significant,
     quiet_sentence,
-    rate_words,
 )
 from fakeexplain.records import Evidence, Examination, Region
 

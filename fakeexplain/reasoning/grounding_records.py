@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fakeexplain.imaging.regions import decode_mask, region_of_mask
+from fakeexplain.reasoning.numbers import rate_words
 from fakeexplain.reasoning.operations import OPERATION_PHRASES, TRACE_OPERATIONS
 from fakeexplain.reasoning.quoting import place_of, quote, rate_of
-from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant, rate_words
+from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant
 from fakeexplain.records import Evidence, Verdict
 
 CITED = re.compile(r"\[(E\d+)\]")

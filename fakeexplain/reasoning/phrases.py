@@ -33,6 +33,7 @@ TEXT = {
     "conclusion_manipulated": "The examination found evidence that a part of this picture was altered.",
     "conclusion_no_evidence": "No evidence found, which does not show that the picture is unaltered.",
     "conclusion_inconclusive": "The examination is inconclusive: it gives no answer in either direction.",
+    "one_place": "{findings} overlap and point to one place, {place}.",
     "expect_altered": "These findings are {degree} more probable if a part was altered locally than if it was not.",
     "expect_unaltered": (
         "This result is {degree} more probable if no part was altered locally than if one was; "
@@ -104,6 +105,7 @@ TEXT = {
     "yes": "yes",
     "no": "no",
     "or": "; or ",
+    "and": " and ",
 }
 
 # Likelihood ratio below which the words hold; ENFSI Guideline for Evaluative Reporting (2015), words adapted.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from fakeexplain.reasoning.file_facts import FileFacts
 from fakeexplain.reasoning.glossary import GLOSSARY
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.particulars import intent_of
 from fakeexplain.reasoning.plain_records import MOST_FACTS, MOST_FINDINGS, MOST_OPEN, MOST_QUIET, TEXT
 from fakeexplain.reasoning.plain_regions import RegionAnswers
@@ -20,9 +21,7 @@ from fakeexplain.reasoning.wording import (
     fact_sentence,
     kind_of_edit_sentences,
     order_sentence,
-    percent_of,
     quiet_sentence,
-    rate_words,
 )
 from fakeexplain.records import Evidence
 

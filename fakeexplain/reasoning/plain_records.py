@@ -6,6 +6,7 @@ Left out: what is known of one region (`plain_regions`), and what a question ask
 from __future__ import annotations
 
 from fakeexplain.reasoning.intents import Asked
+from fakeexplain.reasoning.phrases import TEXT as PHRASES
 from fakeexplain.reasoning.quoting import box_sentence, end_with, place_of, quote, size_of
 from fakeexplain.reasoning.wording import (
     describe_bare,
@@ -43,6 +44,8 @@ TEXT = {
     "limits_known": "Whoever made or changed a picture, and why, cannot be told from the measurements.",
 }
 
+_ONE_PLACE = PHRASES["one_place"].partition("}")[2].partition("{")[0]
+
 
 class RecordAnswers:
     """What one request holds, and words for its records."""
@@ -66,6 +69,11 @@ class RecordAnswers:
         return decided[:3] or first[:4] or self.abstained[:3] or self.facts[:1]
 
     @property
+    def one_place(self) -> list[str]:
+        """That several findings point to one place, where the examination says so."""
+        return [c.text for c in self.request.examination.reasoning if _ONE_PLACE in c.text]
+
+    @property
     def open_points(self) -> list[str]:
         """What the verdict says was not tested, less the tests without a result, which are records of their own."""
         told = {e.open_point for e in self.abstained}
@@ -85,7 +93,7 @@ class RecordAnswers:
         said = [end_with(TEXT[self.verdict.label], self.ground)]
         if self.verdict.label == "inconclusive":
             said.append(end_with(quote(self.verdict.reason), self.ground))
-        said += [self._located(e) for e in self.findings[:MOST_FINDINGS]]
+        said += [*(self._located(e) for e in self.findings[:MOST_FINDINGS]), *self.one_place]
         return said + ([TEXT["no_proof"]] if self.verdict.label == "no_evidence" else [])
 
     def _located(self, item: Evidence) -> str:
@@ -106,7 +114,7 @@ class RecordAnswers:
                 both = f"The two areas are {a.id}, {place_of(a)}, and {b.id}, {place_of(b)}"
                 said.append(end_with(both if item.copy_and_source is None else order_sentence(item), [item]))
             said += self.coordinates(*item.areas)
-        return said
+        return said + self.one_place
 
     def nowhere(self) -> str:
         if self.verdict.label == "manipulated":

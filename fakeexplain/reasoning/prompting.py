@@ -14,11 +14,12 @@ from collections.abc import Sequence
 
 from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.intents import understand
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.quoting import box_words, quote, rate_of, value_words
 from fakeexplain.reasoning.references import References
 from fakeexplain.reasoning.topics import topic_line
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import describe_bare, fact_sentence, is_significant, percent_of, rate_words
+from fakeexplain.reasoning.wording import describe_bare, fact_sentence, is_significant
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import REGION_TEST, Evidence, Examination, Region, Verdict
 

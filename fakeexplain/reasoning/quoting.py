@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fakeexplain.reasoning.wording import instrument_title, number_words, one_in, place_words, rate_words
+from fakeexplain.reasoning.numbers import number_words, one_in, rate_words
+from fakeexplain.reasoning.wording import instrument_title, place_words
 from fakeexplain.records import REGION_TEST, Evidence, Region, Scalar
 
 FORBIDDEN = re.compile(r"\b(authentic|authenticity|genuine|genuinely|real|really)\b", re.IGNORECASE)

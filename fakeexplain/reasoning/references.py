@@ -23,9 +23,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.grounding_records import CITED, named_regions
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.quoting import box_words, instrument_words, place_of, quote, rate_of, size_of, value_words
 from fakeexplain.reasoning.touching import share_inside
-from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant, percent_of, rate_words
+from fakeexplain.reasoning.wording import expectation_words, fact_sentence, is_significant
 from fakeexplain.records import REGION_TEST, Evidence, Region, Verdict
 
 REFERENCE = re.compile(r"\{([A-Za-z][A-Za-z0-9 ]*)\}")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from fakeexplain.imaging.source import printable
 from fakeexplain.quality import BANDS
+from fakeexplain.reasoning.numbers import CHECKABLE, number_words, one_in, percent_of, rate_words
 from fakeexplain.reasoning.phrases import (
     EXPECTATIONS,
     FACTS,
@@ -23,12 +24,12 @@ from fakeexplain.reasoning.phrases import (
     TRACES,
     TraceWords,
 )
+from fakeexplain.reasoning.touching import of_one_place
 from fakeexplain.records import REGION_TEST, Answer, Claim, Evidence, QualityReport, Region, Scalar, Verdict
 from fakeexplain.verdict import PRIOR
 
 _DATA_LENGTH = 160  # characters of a string out of the file
 _CLAUSE_LENGTH = 400  # of a clause that an instrument wrote
-_CHECKABLE = 1_000_000  # no tail of a background model was ever counted on more pictures than this
 _SMALLEST_LOG10 = -300.0
 _LOG10_2 = math.log10(2)
 # Facts that accuse of nothing, so that no alternative causes need to be listed.
@@ -232,60 +233,12 @@ def figure_words(item: Evidence) -> str:
     return value + _compared(item)
 
 
-def number_words(value: float) -> str:
-    """Two or three significant digits, thousands in groups.
-
-    >>> number_words(12345), number_words(6.104), number_words(3.0), number_words(0.00012)
-    ('12,345', '6.1', '3.0', '0.00012')
-    """
-    if not math.isfinite(value):
-        return TEXT["no_figure"]
-    if isinstance(value, int) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    if 1 <= abs(value) < 10:
-        return f"{value:.1f}"
-    return f"{value:.3g}" if abs(value) >= 10 else f"{value:.2g}"
-
-
-def percent_of(probability: float) -> str:
-    """A probability as a reader may see it; never 0 % nor 100 %."""
-    if probability > 0.999:
-        return TEXT["over_999"]
-    if probability < 0.001:
-        return TEXT["under_001"]
-    digits = 1 if probability > 0.99 or probability < 0.01 else 0
-    return f"{100 * probability:.{digits}f} %"
-
-
-def one_in(log10_rate: float) -> str:
-    """10 ** `log10_rate` (below 1) as "1 of 10,000", rounded towards the less impressive figure and never rarer than
-    one in a million, for no background model was checked on more pictures.
-
-    >>> one_in(-4.3), one_in(-2.62), one_in(-50)
-    ('1 of 10,000', '1 of 400', '1 of 1,000,000')
-    """
-    if log10_rate <= -math.log10(_CHECKABLE):
-        return f"1 of {_CHECKABLE:,}"
-    count = 10.0**-log10_rate * (1 + 1e-9)
-    unit = 10.0 ** math.floor(math.log10(count))
-    return f"1 of {int(count // unit * unit):,}"
-
-
-def rate_words(rate: float) -> str:
-    """A promised rate as a count: 0.02 -> "2 of 100"."""
-    for total in (100, 1_000, 10_000, 100_000, 1_000_000):
-        count = rate * total
-        if count >= 0.999 and abs(count - round(count)) < 1e-6 * total:
-            return f"{round(count):,} of {total:,}"
-    return f"{rate:.2g}"
-
-
 def chance_words(item: Evidence) -> str:
     """How often a result like this comes from chance alone, without capital and full stop; "" if not known."""
     if item.log10_nfa is not None:
         if item.log10_nfa > -_LOG10_2:
             return TEXT["chance_common"]
-        key = "chance_floor" if item.log10_nfa < -math.log10(_CHECKABLE) else "chance"
+        key = "chance_floor" if item.log10_nfa < -math.log10(CHECKABLE) else "chance"
         return TEXT[key].format(rate=one_in(max(item.log10_nfa, _SMALLEST_LOG10)))
     if item.p_value is not None and item.p_value > 0:
         if math.log10(item.p_value) > -_LOG10_2:
@@ -310,6 +263,7 @@ def _conclusion(evidence: Sequence[Evidence], verdict: Verdict) -> list[Claim]:
     detections = tuple(e for e in evidence if e.kind == "detection")
     chosen = tuple(e for e in evidence if e.id in verdict.deciding_ids) or detections
     claims = [_claim(TEXT[f"conclusion_{verdict.label}"], chosen, "conclusion")]
+    claims += [_claim(text, items, "conclusion") for text, items in _one_place(evidence, verdict)]
     if verdict.label == "inconclusive":
         claims.append(_claim(_sentence(verdict.reason), chosen, "conclusion"))
     known = {e.id: e for e in evidence if e.id}
@@ -324,6 +278,22 @@ def _conclusion(evidence: Sequence[Evidence], verdict: Verdict) -> list[Claim]:
     promise = TEXT["promise"].format(rate=rate_words(verdict.false_alarms))
     claims.append(Claim(text=promise, section="conclusion"))
     return claims
+
+
+def _one_place(evidence: Sequence[Evidence], verdict: Verdict) -> list[tuple[str, list[Evidence]]]:
+    """That several findings point to one place: who reads only their list would count several alterations."""
+    if verdict.label != "manipulated":
+        return []
+    deciding = [e for e in evidence if e.id in verdict.deciding_ids and e.region is not None]
+    together = [group for group in of_one_place(deciding) if len(group) > 1]
+    said = []
+    for group in together:
+        regions = [e.region for e in group if e.region is not None]
+        *first, last = [r.id for r in regions]
+        names = f"{', '.join(first)}{TEXT['and']}{last}"
+        largest = max(regions, key=lambda r: r.area_fraction)
+        said.append((TEXT["one_place"].format(findings=names, place=place_words(largest)), group))
+    return said
 
 
 def _quality(quality: QualityReport) -> list[Claim]:

@@ -14,7 +14,8 @@ import numpy as np
 from fakeexplain.compare import Compared
 from fakeexplain.imaging.regions import decode_mask
 from fakeexplain.imaging.source import SourceImage
-from fakeexplain.reasoning.wording import label_words, percent_of
+from fakeexplain.reasoning.numbers import percent_of
+from fakeexplain.reasoning.wording import label_words
 from fakeexplain.records import Claim, Examination
 from fakeexplain.report.content import file_rows
 from fakeexplain.report.html import render_template

@@ -15,17 +15,9 @@ import numpy as np
 
 from fakeexplain.errors import SourceError
 from fakeexplain.imaging.source import SourceImage, printable
+from fakeexplain.reasoning.numbers import number_words, percent_of, rate_words
 from fakeexplain.reasoning.phrases import INSTRUMENTS
-from fakeexplain.reasoning.wording import (
-    account_claims,
-    instrument_title,
-    is_significant,
-    label_words,
-    number_words,
-    percent_of,
-    rate_words,
-    trace_title,
-)
+from fakeexplain.reasoning.wording import account_claims, instrument_title, is_significant, label_words, trace_title
 from fakeexplain.records import Answer, Claim, Evidence, Examination, Scalar, SourceFacts, Verdict
 from fakeexplain.report.overlay import Mark, marks_of
 from fakeexplain.report.pictures import Picture, crops_of, pictures_of

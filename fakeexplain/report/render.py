@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fakeexplain.imaging.source import SourceImage
-from fakeexplain.reasoning.wording import percent_of
+from fakeexplain.reasoning.numbers import percent_of
 from fakeexplain.records import Examination
 from fakeexplain.report.content import build_content
 from fakeexplain.report.html import render_template

@@ -1,4 +1,4 @@
-"""A compact answer for the terminal: verdict, probability, sentences, what was not tested.
+"""A compact answer for the terminal: verdict, probability, sentences, what was not tested; a line where there are many.
 
 Text is never parsed as markup and carries no control characters, for file names and metadata come from strangers. Left
 out: pictures and the table of values (see `render`).
@@ -15,13 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from fakeexplain.imaging.source import printable
-from fakeexplain.reasoning.wording import account_claims, is_significant, label_words, percent_of, rate_words
+from fakeexplain.reasoning.numbers import percent_of, rate_words
+from fakeexplain.reasoning.phrases import LABELS
+from fakeexplain.reasoning.touching import of_one_place
+from fakeexplain.reasoning.wording import account_claims, is_significant, label_words, place_words
 from fakeexplain.records import Claim, Examination
 from fakeexplain.report.strings import TEXT
 
 # No green: nothing here says that a picture is in order.
 _STYLES = {"manipulated": "dark_orange3", "no_evidence": "steel_blue", "inconclusive": "yellow4"}
 _BAR = 28
+_LABEL = max(map(len, LABELS.values()))
 _MAX_FACTS = 8
 
 
@@ -59,6 +63,21 @@ def terminal_summary(examination: Examination) -> RenderableType:
         ("Not tested", [c for c in claims if c.section == "not_tested"]),
     ]
     return Group(panel, *(part for title, some in sections if some for part in _section(title, some)))
+
+
+def terminal_line(examination: Examination) -> Text:
+    """One picture of many: verdict, probability, name, and where."""
+    verdict = examination.verdict
+    line = Text(f"{label_words(verdict):<{_LABEL}} ", style=f"bold {_STYLES[verdict.label]}")
+    line.append(f"{percent_of(verdict.probability):>12}  ", style="default")
+    line.append(_short(examination.source.name), style="default")
+    found = [e for e in examination.evidence if e.id in verdict.deciding_ids and e.region is not None]
+    if verdict.label == "manipulated" and found:
+        largest = [
+            max(group, key=lambda e: e.region.area_fraction if e.region else 0.0) for group in of_one_place(found)
+        ]
+        line.append(f"  {'; '.join(place_words(e.region) for e in largest)}", style="dim")
+    return line
 
 
 def _section(title: str, claims: Iterable[Claim]) -> list[RenderableType]:

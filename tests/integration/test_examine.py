@@ -58,6 +58,11 @@ def test_folder_gives_a_result_folder_each(examined):
         written = {p.name for p in (root / "out" / name).iterdir()}
         assert {"examination.json", "mask.png", "overlay.png", "report.html"} <= written
     assert not list((root / "out").rglob(".*")), "scratch files left behind"
+    lines = [line for line in done.stdout.splitlines() if line.endswith("forged.png") or "forged.png  in" in line]
+    assert len(lines) == 1, "a line for each of several pictures"
+    assert lines[0].startswith("Evidence of local alteration")
+    assert "Not tested" not in done.stdout
+    assert "report.html" in done.stdout.splitlines()[-1]
     summary = (root / "out" / "summary.csv").read_text().splitlines()
     assert summary[0].startswith("picture,verdict,probability")
     assert len(summary) == 3
@@ -171,11 +176,22 @@ def test_size_limit_is_decided_from_the_header(tmp_path):
     assert "--max-megapixels" in done.stderr
 
 
+def test_details_are_printed_of_several_pictures_where_asked_for(tmp_path):
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    for picture in pictures:
+        picture.write_bytes(encode(photograph("chelsea")[:96, :96]))
+    done = run("examine", *pictures, "--details", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Not tested") >= 2
+
+
 def test_one_pixel_is_inconclusive(tmp_path):
     (tmp_path / "dot.png").write_bytes(encode(np.zeros((1, 1, 3), np.uint8)))
     done = run("examine", tmp_path / "dot.png", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["verdict"]["label"] == "inconclusive"
+    found = json.loads(done.stdout)
+    assert found["verdict"]["label"] == "inconclusive"
+    assert not [e for e in found["evidence"] if e["kind"] == "detection"], "nothing is said to have examined a dot"
     assert np.array(Image.open(tmp_path / "out/dot.png/mask.png")).shape == (1, 1)
 
 

@@ -15,8 +15,8 @@ from fakeexplain.errors import MeasurementError, SourceError
 from fakeexplain.examiner import Examiner, Settings
 from fakeexplain.reasoning.grounding import Checker
 from fakeexplain.reasoning.intents import Asked
+from fakeexplain.reasoning.numbers import percent_of
 from fakeexplain.reasoning.quoting import INSTRUMENT_PHRASES, quote
-from fakeexplain.reasoning.wording import percent_of
 from fakeexplain.reasoning.writers import WriteRequest
 from fakeexplain.records import Answer, AnswerSentence, ToolCall
 from tests.pictures import copy_move, encode, photograph

@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fakeexplain.imaging.regions import region_of_mask
+from fakeexplain.imaging.regions import mask_of_box, region_of_mask
 from fakeexplain.instruments.suite import all_instruments
+from fakeexplain.reasoning.numbers import number_words, one_in, percent_of, rate_words
 from fakeexplain.reasoning.phrases import FACTS, TRACES
 from fakeexplain.reasoning.quoting import instrument_words
+from fakeexplain.reasoning.touching import of_one_place
 from fakeexplain.reasoning.wording import (
     chance_words,
     describe,
     expectation_words,
     explain,
+    fact_sentence,
     figure_words,
     is_significant,
-    number_words,
-    one_in,
-    percent_of,
     place_words,
-    rate_words,
 )
 from fakeexplain.records import Claim, Evidence, QualityReport, Verdict
 
@@ -272,3 +271,34 @@ def test_numbers_as_people_read_them() -> None:
 def test_every_witness_has_words_of_its_own_in_a_sentence():
     for name in (*(i.name for i in all_instruments()), "expert"):
         assert not instrument_words(name).startswith("the instrument"), name
+
+
+def test_findings_that_overlap_are_told_as_one_place() -> None:
+    def finding(number: int, box: tuple[float, float, float, float]) -> Evidence:
+        region = region_of_mask(mask_of_box(box, 100, 100), f"R{number}")
+        return detection(log10_nfa=-9.0, id=f"E{number}", region=region)
+
+    findings = [finding(1, (0, 0, 40, 40)), finding(2, (60, 60, 90, 90)), finding(3, (5, 5, 45, 45))]
+    assert [[e.id for e in g] for g in of_one_place(findings)] == [["E1", "E3"], ["E2"]]
+    chain = [finding(1, (0, 0, 20, 20)), finding(2, (40, 0, 60, 20)), finding(3, (0, 0, 60, 20))]
+    assert [[e.id for e in g] for g in of_one_place(chain)] == [["E1", "E2", "E3"]]
+    told = verdict(deciding_ids=("E1", "E2", "E3"))
+    said = [c for c in explain(QUALITY, findings, told) if "one place" in c.text]
+    assert [c.text for c in said] == [
+        "R1 and R3 overlap and point to one place, in the upper left (16 % of the image) [E1][E3]."
+    ]
+    apart = explain(QUALITY, findings[:2], verdict(deciding_ids=("E1", "E2")))
+    assert "one place" not in texts(apart, "conclusion")
+    quiet = explain(QUALITY, findings, verdict("no_evidence", probability=0.3))
+    assert "one place" not in texts(quiet, "conclusion")
+
+
+def test_where_the_grid_of_a_picture_begins_is_told_as_it_is() -> None:
+    def grid(value: str | None) -> str:
+        item = fact("main_grid", value, quantity="no grid was found", reference="(0, 0)", limits=("a crop",))
+        return fact_sentence(item.model_copy(update={"instrument": "jpeg_grid"}))
+
+    assert "begin at (0, 0), as written" in grid("(0, 0)")
+    assert "begin at (3, 5) instead of (0, 0)" in grid("(3, 5)")
+    assert "could also come from a crop" in grid("(3, 5)")
+    assert "(0, 0)" not in grid(None), "what is not there is compared with nothing"

@@ -20,8 +20,9 @@ import numpy as np
 from fakeexplain.evaluation.faithfulness import reading
 from fakeexplain.imaging.regions import decode_mask, percent_words
 from fakeexplain.reasoning import grounding_records as core
+from fakeexplain.reasoning.numbers import percent_of, rate_words
 from fakeexplain.reasoning.quoting import place_of, rate_of, value_words
-from fakeexplain.reasoning.wording import fact_sentence, is_significant, percent_of, rate_words
+from fakeexplain.reasoning.wording import fact_sentence, is_significant
 from fakeexplain.records import Answer, Evidence, Examination, Region
 
 _NOWHERE = re.compile(
