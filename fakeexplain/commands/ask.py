@@ -5,6 +5,7 @@ Left out: the dialogue itself (`fakeexplain.conversation`).
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from fakeexplain.errors import FakeExplainError, MeasurementError, SettingsError
 
 if TYPE_CHECKING:
     from fakeexplain.conversation import Conversation
-    from fakeexplain.records import AnswerSentence, ToolCall
+    from fakeexplain.records import Answer, AnswerSentence, ToolCall
 
 Wording = Annotated[
     str,
@@ -76,13 +77,24 @@ def ask(
         chosen = None if region is None else region_of(region)
         talk = open_conversation(picture, writer, llm, llm_url, llm_model, false_alarms, expert)
         if json_output:
-            typer.echo(talk.ask(question, region=chosen).model_dump_json(indent=1))
+            typer.echo(_as_json(talk, talk.ask(question, region=chosen)))
             return
         say(talk, question, chosen)
     except SettingsError as error:
         raise fail(error, EXIT_USAGE) from None
     except FakeExplainError as error:
         raise fail(error, EXIT_SOME_FAILED) from None
+
+
+def _as_json(talk: Conversation, answer: Answer) -> str:
+    """The answer, the verdict it stands under, and every record that it cites."""
+    cited = {i for s in answer.sentences for i in s.evidence_ids}
+    told = {
+        **answer.model_dump(mode="json"),
+        "verdict": talk.examination.verdict.model_dump(mode="json"),
+        "cited": [e.model_dump(mode="json") for e in talk.evidence if e.id in cited],
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False)
 
 
 def region_of(text: str) -> str | tuple[float, ...]:

@@ -148,10 +148,18 @@ class Chat:
 
     def _regions(self) -> None:
         for region in self.talk.regions.values():
-            mark = " (chosen)" if self.region is not None and self.region.id == region.id else ""
-            _tell(f"{region.id}  {region.box_xyxy}  {region.words}{mark}")
+            mark = "; chosen" if self.region is not None and self.region.id == region.id else ""
+            _tell(f"{region.id}  {region.box_xyxy}  {region.words}; {self._marked(region.id)}{mark}")
         if not self.talk.regions:
             _tell("no regions yet; /region x0 y0 x1 y1 makes one")
+
+    def _marked(self, region_id: str) -> str:
+        """Who marked a region, and whether that is a finding."""
+        item = self.talk.examination.marked_by.get(region_id)
+        if item is None:
+            return "marked by you or in this dialogue"
+        found = item.id in self.talk.examination.verdict.deciding_ids
+        return f"marked by {item.instrument} [{item.id}]{'' if found else ', below its threshold: no finding'}"
 
     def _evidence(self, which: str) -> None:
         from fakeexplain.reasoning.prompting import evidence_line

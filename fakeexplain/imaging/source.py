@@ -290,7 +290,7 @@ def _decode(data: bytes, sha256: str, name: str, max_megapixels: float) -> Sourc
     if width * height > max_megapixels * 1e6:
         raise ImageTooLargeError(
             f"{name}: {width}x{height} is {width * height / 1e6:,.1f} megapixels, limit {max_megapixels:g}; "
-            "raise --max-megapixels if the file is trusted"
+            "the limit can be raised (--max-megapixels) where the file is trusted"
         )
     mode, remarks = image.mode, []
     try:

@@ -21,6 +21,7 @@ from fakeexplain.reasoning.touching import of_one_place
 from fakeexplain.reasoning.wording import account_claims, is_significant, label_words, place_words
 from fakeexplain.records import Claim, Examination
 from fakeexplain.report.strings import TEXT
+from fakeexplain.verdict import PRIOR
 
 # No green: nothing here says that a picture is in order.
 _STYLES = {"manipulated": "dark_orange3", "no_evidence": "steel_blue", "inconclusive": "yellow4"}
@@ -100,6 +101,7 @@ def _bar(probability: float, style: str) -> Text:
     bar = Text("━" * filled, style=style)
     bar.append("─" * (_BAR - filled), style="grey50")  # thinner, so that it reads without colour
     bar.append(f"  {percent_of(probability)}", style="bold")
+    bar.append(f"  ({percent_of(PRIOR)} before anything was measured)", style="dim")
     return bar
 
 

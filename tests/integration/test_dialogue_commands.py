@@ -34,6 +34,10 @@ def test_json_is_one_answer(picture: str) -> None:
     answer = json.loads(result.stdout)
     assert answer["question"] == "How sure are you?"
     assert "%" in " ".join(s["text"] for s in answer["sentences"])
+    cited = {i for s in answer["sentences"] for i in s["evidence_ids"]}
+    assert cited == {e["id"] for e in answer["cited"]}
+    assert cited
+    assert answer["verdict"]["label"] in ("manipulated", "no_evidence", "inconclusive")
 
 
 def test_a_region_is_measured(picture: str) -> None:
