@@ -142,7 +142,9 @@ def understand(question: str, *, has_region: bool = False) -> Asked:
     intent, probability = _read(text)
     if intent in ("map", "picture") and _ALTERED.search(text) and not _OWN_MAP.search(text):
         intent = "locate" if re.search(r"\b(?:what|where|which)\b", text, re.IGNORECASE) else "detect"
-    things, term = things_of(text), term_asked(text)
+    pieces = parts(text)
+    things = tuple(dict.fromkeys(t for piece in pieces for t in things_of(piece)))
+    term = next((t for piece in pieces if (t := term_asked(piece))), "")
     if thing and intent == "off_topic" and _IN_ORDER.search(text):
         intent = "detect"  # what is shown is not recognised, and whether anything was altered can be told
     size = intent == "dimensions" and "checksum" not in things

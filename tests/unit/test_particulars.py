@@ -86,6 +86,9 @@ def test_two_questions_in_one_are_both_answered() -> None:
     assert {"detect", "file"} <= {asked.intent, *asked.also}
     asked = understand("Is it fake, and what is an NFA?")
     assert {"detect", "glossary"} <= {asked.intent, *asked.also}
+    asked = understand("How sure are you, and what does double_jpeg do?")
+    assert asked.term == "double_jpeg"
+    assert {"confidence", "glossary"} <= {asked.intent, *asked.also}
 
 
 @pytest.fixture(scope="module")
