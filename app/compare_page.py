@@ -95,7 +95,8 @@ def build_tab(service: Service, investigated: gr.State) -> None:
                 if isinstance(found, CompareView):
                     token = kept.add(found)
                     value = {"id": token, "key": token, "select": ""}
-                    yield None, None, "", fragments.comparison(found, token), value
+                    line = fragments.comparison_line(found)
+                    yield None, None, line, fragments.comparison(found, token), value
         except FakeExplainError as error:
             yield None, None, problem(error), skip, skip
 

@@ -58,6 +58,9 @@ def progress(event: Progress, name: str) -> str:
     return _render("status.html.j2", kind="busy", title=name, words=words.get(event.stage, ""), event=event)
 
 
+_ANSWERS = {"changed": "Changed", "unclear": "Unclear", "no_change": "No change found"}
+
+
 def status(words: str, kind: str = "done", title: str = "") -> str:
     """A message where the reader is looking. kind: "done", "busy" or "error"."""
     return _render("status.html.j2", kind=kind, title=title, words=words, event=None)
@@ -119,7 +122,13 @@ def notes(view: PictureView) -> str:
 
 def comparison(view: CompareView, kept: str) -> str:
     """kept: the id by which its files can be fetched."""
-    return _render("comparison.html.j2", v=view, kept=kept)
+    return _render("comparison.html.j2", v=view, kept=kept, answers=_ANSWERS)
+
+
+def comparison_line(view: CompareView) -> str:
+    """The answer in one line above the pictures, with the names of both files."""
+    names = f"{view.questioned.name}, laid on {view.original.name}. All that was measured stands below the picture."
+    return status(names, title=f"{_ANSWERS[view.answer]}:")
 
 
 def batch_table(rows: Sequence[BatchRow], thumbnails: dict[str, str], name: str) -> str:

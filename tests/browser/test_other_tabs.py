@@ -27,6 +27,8 @@ def test_compare_with_the_original(window, tmp_path):
     page.wait_for_selector("#fx-comparison .fx-sheet.changed")
     page.wait_for_selector("#fx-pair-viewer .fx-viewer[data-empty=false]")
     assert page.locator("#fx-comparison .fx-two .fx-sheet").count() == 2
+    told = page.locator(".fx-compare-message, #fx-compare-message").first.inner_text()
+    assert told.startswith("Changed: questioned.png, laid on original.png."), told
     with page.expect_download() as download:
         page.locator("#fx-comparison [data-file='0']").click()
     assert b"<!DOCTYPE html>" in Path(download.value.path()).read_bytes()[:100]
