@@ -153,9 +153,12 @@ def agreement_command(
         return
     rows: Mapping[str, Coefficient] = {
         "verdict": found.verdicts,
-        "claim: accept, edit, reject, unsure": found.decisions,
-        "claim: kept or not": found.kept,
+        "sentence: accept, edit, reject, unsure": found.decisions,
+        "sentence: kept or not": found.kept,
     }
+    if not any(c.units for c in rows.values()):
+        _out.print("nothing to compare yet: agreement is counted on pictures that two people have finished")
+        return
     table = Table("", "units", "people", "equal", "alpha", "mean kappa", "kappa of pairs (units)")
     for name, c in rows.items():
         pairs = "\n".join(f"{escape(pair)}: {_figure(value)} ({n})" for pair, (value, n) in c.kappa.items())
@@ -177,7 +180,7 @@ def export_command(
     out: Annotated[Path, typer.Option(help="New folder to write.")],
     to: Annotated[str, typer.Option("--to", help=f"Layout: {', '.join(EXPORT_LAYOUTS)}.")] = "jsonl",
     keep_unsupported: Annotated[
-        bool, typer.Option("--keep-unsupported", help="Export edited claims that evidence does not support, too.")
+        bool, typer.Option("--keep-unsupported", help="Export edited sentences that evidence does not support, too.")
     ] = False,
     names: Annotated[bool, typer.Option("--names", help="Name annotators in the provenance.")] = False,
     licence: Annotated[str, typer.Option(help="Terms to note in records that state none.")] = "",

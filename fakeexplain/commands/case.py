@@ -7,7 +7,6 @@ was not rewritten.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from fakeexplain.commands.ask import ExpertChoice
 from fakeexplain.commands.console import EXIT_OUTPUT, EXIT_SOME_FAILED, EXIT_USAGE, err
 from fakeexplain.commands.console import out as console
 from fakeexplain.errors import FakeExplainError, OutputError, SettingsError
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from fakeexplain.casework.export import Export
 
 app = typer.Typer(
-    help="Keep a case: originals bit by bit, every action in a hash-chained log, exports that others can check.",
+    help="""Keep a case: originals bit by bit, every action in a hash-chained log, exports that others can check.
+
+    [bold]fakeexplain case new bridge --title "Bridge photographs"[/]      opens it; write down the log head it prints
+    [bold]fakeexplain case add bridge inbox/*.jpg[/]                   receives files
+    [bold]fakeexplain case examine bridge[/]                           examines them
+    [bold]fakeexplain case pack bridge --out bag --redact[/]           hands it on
+    [bold]fakeexplain case verify bag --expect HEAD[/]                 checks it
+    """,
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -124,7 +131,10 @@ def add(
     actor: Actor = None,
     lock_timeout: LockTimeout = 30.0,
 ) -> None:
-    """Receive files: copied bit by bit, named by hash, read-only. Bytes that are there already are recognised."""
+    """Receive files: copied bit by bit, named by hash, read-only. Bytes that are there already are recognised.
+
+    [bold]fakeexplain case add CASE inbox/*.jpg[/]
+    """
     failed = False
     with _case(case, lock_timeout) as opened:
         for file in files:
@@ -156,11 +166,16 @@ def examine(
         str | None, typer.Option("--instruments", help="Comma-separated names; default all.", show_default=False)
     ] = None,
     max_megapixels: Annotated[float, typer.Option("--max-megapixels", help="Refuse larger pictures.")] = 150.0,
-    no_expert: Annotated[bool, typer.Option("--no-expert", help="Do without the trained network.")] = False,
+    expert: ExpertChoice = "embedded",
+    no_expert: Annotated[bool, typer.Option("--no-expert", hidden=True, help="The same as --expert none.")] = False,
     actor: Actor = None,
     lock_timeout: LockTimeout = 30.0,
 ) -> None:
-    """Examine items and store the results in the case."""
+    """Examine items and store the results in the case.
+
+    [bold]fakeexplain case examine CASE[/]        every item that was not examined yet
+    [bold]fakeexplain case examine CASE I2 I3[/]  these
+    """
     from fakeexplain.examiner import Examiner, Settings
     from fakeexplain.reasoning.numbers import percent_of
     from fakeexplain.reasoning.wording import label_words
@@ -168,8 +183,8 @@ def examine(
     failed = False
     with _case(case, lock_timeout) as opened:
         names = tuple(n.strip() for n in instruments.split(",") if n.strip()) if instruments is not None else None
-        settings = Settings(false_alarms, names, max_megapixels)
-        examiner = Examiner(dataclasses.replace(settings, expert=None) if no_expert else settings)
+        network = None if no_expert or expert == "none" else expert
+        examiner = Examiner(Settings(false_alarms, names, max_megapixels, network))
         state = opened.state()
         chosen = items or [i.id for i in state.items.values() if not i.examinations]
         for item in chosen:
@@ -303,7 +318,10 @@ def report(
     actor: Actor = None,
     lock_timeout: LockTimeout = 30.0,
 ) -> None:
-    """Write the report of the whole case as HTML."""
+    """Write the report of the whole case as HTML.
+
+    [bold]fakeexplain case report CASE --out report[/]
+    """
     from fakeexplain.casework.export import write_report
 
     with _case(case, lock_timeout) as opened:
@@ -321,7 +339,11 @@ def pack(
     actor: Actor = None,
     lock_timeout: LockTimeout = 30.0,
 ) -> None:
-    """Pack the case into a BagIt bag that another person can verify and, in full, examine again."""
+    """Pack the case into a BagIt bag that another person can verify and, in full, examine again.
+
+    [bold]fakeexplain case pack CASE --out bag[/]           everything
+    [bold]fakeexplain case pack CASE --out bag --redact[/]  without originals, names, positions and serial numbers
+    """
     from fakeexplain.casework.export import pack as pack_case
 
     with _case(case, lock_timeout) as opened:

@@ -37,12 +37,12 @@ def head_of(output: str) -> str:
 def test_a_case_from_new_to_verify(run, tmp_path):
     heads = [head_of(run("new", "c", "--title", "Bridge"))]
     heads.append(head_of(run("add", "c", "private.jpg", HOSTILE_NAME)))
-    heads.append(head_of(run("examine", "c", "--no-expert", "--instruments", "metadata")))
+    heads.append(head_of(run("examine", "c", "--expert", "none", "--instruments", "metadata")))
     heads.append(head_of(run("note", "c", "I1", "because", "--evidence", "E1", "--status", "needs second opinion")))
     assert "needs second opinion: " in run("show", "c")
     assert "private.jpg" in run("list", "c")
     assert json.loads(run("list", "c", "--json"))["items"][1]["name"] == HOSTILE_NAME
-    assert "every item has been examined" in run("examine", "c", "--no-expert")
+    assert "every item has been examined" in run("examine", "c", "--expert", "none")
     out = run("report", "c", "--out", "r", "--redact")
     assert "left out: originals" in out
     assert "gps (2)" in out
@@ -66,7 +66,7 @@ def test_exit_codes(run, tmp_path):
     run("add", "c", "missing.jpg", code=1)
     assert "I1" in run("add", "c", "missing.jpg", "bad.jpg", code=1)  # the good one is in
     run("add", "c", "private.jpg")
-    run("examine", "c", "--no-expert", "--instruments", "metadata", code=1)
+    run("examine", "c", "--expert", "none", "--instruments", "metadata", code=1)
     assert "X1" in run("list", "c")
     run("examine", "c", "I1", "--no-expert", "--instruments", "nonsense", code=2)
     run("examine", "c", "I9", "--no-expert", code=1)
