@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="""Keep a case: originals bit by bit, every action in a hash-chained log, exports that others can check.
 
-    [bold]fakeexplain case new bridge --title "Bridge photographs"[/]      opens it; write down the log head it prints
+    [bold]fakeexplain case new bridge --title "Bridge photographs"[/]  opens it
     [bold]fakeexplain case add bridge inbox/*.jpg[/]                   receives files
     [bold]fakeexplain case examine bridge[/]                           examines them
     [bold]fakeexplain case pack bridge --out bag --redact[/]           hands it on
