@@ -4,8 +4,9 @@ Five fits, each on pictures that the network was not trained on:
 1. on the forge's held-out photographs: the map's temperature (by likelihood), the offset that makes 0.5 the threshold
    of the largest mean F1 - false area, and the confidence on either side of it;
 2. image scores of the authentic photographs in AUTHENTIC, per quality band, for the conformal p-value;
-3. bands with fewer than 100 of them are filled up with copies of the other photographs as such a band would hold them:
-   PNG copies (`not_jpeg`), saved again at quality 45 (`jpeg_low`), central crops of 288 pixels (`small`);
+3. bands with fewer than 300 of them are filled up with copies of the other photographs as such a band would hold them:
+   PNG copies (`not_jpeg`), saved again at quality 45, 75, 92 (`jpeg_low`, `jpeg_medium`, `jpeg_high`), central crops of
+   288 pixels (`small`). Of 300 photographs two may lie above a threshold of 1 %, of 150 none, and that finds less;
 4. scores of places of the authentic photographs, per size, for the test of a region that somebody names;
 5. how often the guess at the operation is right, on held-out forgeries with an alarm, for only then is it told.
 
@@ -18,6 +19,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -45,6 +47,8 @@ from training.data import OPERATION_OF
 PIXELS_PER_PICTURE = 2000
 LEVELS = np.arange(-8.0, 4.01, 0.125)  # of mask logits, tried as thresholds
 LEAST_FORGED = 0.005  # of the picture: F1 of smaller regions is chance
+ENOUGH = 300  # photographs of a band, so that what 1 % of them may do is more than nothing
+QUALITIES = {"jpeg_low": 45, "jpeg_medium": 75, "jpeg_high": 92}  # of copies
 ALARMS, LEAST_NAMED = 0.01, 10  # share of authentic pictures with an alarm; guesses of an operation that are counted
 Level: TypeAlias = tuple[float, float]  # temperature and offset; without them no map is known to mark anything
 Places: TypeAlias = dict[str, list[float]]  # per class of size, scores of places of one photograph
@@ -130,13 +134,13 @@ def fit_confidence(
 
 
 def _copies(source: SourceImage) -> dict[str, Callable[[], bytes]]:
-    """How a photograph would arrive in each of the bands that have few photographs."""
+    """How a photograph would arrive in each of the bands."""
     rgb = source.rgb
     side = 288
     y, x = (max((n - side) // 2, 0) // 8 * 8 for n in rgb.shape[:2])
     return {
         "not_jpeg": lambda: degrade.encode_png(rgb),
-        "jpeg_low": lambda: degrade.encode_jpeg(rgb, 45),
+        **{band: partial(degrade.encode_jpeg, rgb, quality) for band, quality in QUALITIES.items()},
         "small": lambda: degrade.encode_jpeg(np.ascontiguousarray(rgb[y : y + side, x : x + side]), 90),
     }
 
@@ -191,6 +195,35 @@ def _leveled(weights: Path, level: Level) -> Expert:
         weights_sha256="", temperature=temperature, offset=offset, scores={}, operation_reliability={}, data=""
     )
     return expert
+
+
+def _by_band(
+    pool: Executor, weights: Path, level: Level, files: Sequence[Path], photographs: Iterable[tuple[str, float, Places]]
+) -> tuple[dict[str, tuple[float | None, ...]], str]:
+    """(rising scores per band and of all photographs as they are, what the bands hold in words)."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for band, score, _ in photographs:
+        scores[band].append(score)
+        scores["all"].append(score)
+    few = tuple(b for b in ("not_jpeg", *QUALITIES, "small") if len(scores[b]) < ENOUGH)
+    jobs = [(weights, level, f, few) for f in files]
+    for found in _shown(pool.map(copies, jobs), len(files), "copies for bands with few"):
+        for band, score in found:
+            scores[band].append(score)
+    words = f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them"
+    return {b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())}, words
+
+
+def recalibrate_scores(weights: Path, calibration: Path, *, workers: int) -> Calibration:
+    """The calibration of these weights with the scores of photographs counted anew, all else as it is."""
+    known = Expert.load(weights).calibration
+    assert known is not None
+    files = _photographs(calibration)
+    level = (known.temperature, known.offset)
+    with worker_pool(workers) as pool:
+        found = _looked_at(pool, weights, level, files)
+        scores, words = _by_band(pool, weights, level, files, found)
+    return known.model_copy(update={"scores": scores, "data": "; ".join([words, *known.data.split("; ")[2:]])})
 
 
 def recalibrate_regions(weights: Path, calibration: Path, *, workers: int) -> Calibration:
@@ -275,31 +308,23 @@ def calibrate(
             temperature,
         )
         level = (temperature, offset)
-        scores: dict[str, list[float]] = defaultdict(list)
         photographs = _looked_at(pool, weights, level, files)
-        for band, score, _ in photographs:
-            scores[band].append(score)
-            scores["all"].append(score)
-        few = tuple(b for b in ("not_jpeg", "jpeg_low", "small") if len(scores[b]) < LEAST_BAND)
-        jobs_of_copies = [(weights, level, f, few) for f in files]
-        for found in _shown(pool.map(copies, jobs_of_copies), len(files), "copies for rare bands"):
-            for band, score in found:
-                scores[band].append(score)
+        scores, words = _by_band(pool, weights, level, files, photographs)
         jobs = [(weights, photos, config, size, i) for i in range(forged, forged + hints)]
         samples += [s for s in _shown(pool.map(forged_sample, jobs), hints, "guesses") if s is not None]
-    reliability = reliability_of_hints(samples, scores["all"], level)
+    as_they_are = [-math.inf if s is None else s for s in scores["all"]]
+    reliability = reliability_of_hints(samples, as_they_are, level)
     return Calibration(
         weights_sha256=weights_sha256(weights),
         temperature=temperature,
         offset=offset,
         confidence=fit_confidence(sure, logits / temperature + offset >= 0, truth),
-        scores={b: tuple(_finite(s) for s in sorted(v)) for b, v in sorted(scores.items())},
+        scores=scores,
         operation_reliability=reliability,
         regions=laws_of_regions(places for _, _, places in photographs),
         region_photographs=len(files),
         data=(
-            f"{len(files)} authentic photographs; bands {', '.join(few) or 'none'} filled up with copies of them; "
-            f"temperature and offset on {forged} held-out samples of the forge, operations on {forged + hints}"
+            f"{words}; temperature and offset on {forged} held-out samples of the forge, operations on {forged + hints}"
         ),
     )
 
@@ -331,6 +356,9 @@ def main(
     operations: Annotated[
         bool, typer.Option("--operations", help="Only count the guesses at operations anew; keep the rest.")
     ] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Only count the scores of photographs anew; keep the rest.")
+    ] = False,
     regions: Annotated[
         bool, typer.Option("--regions", help="Only count the law of regions anew; keep the rest.")
     ] = False,
@@ -339,8 +367,10 @@ def main(
     try:
         if regions:
             result = recalibrate_regions(weights, calibration, workers=workers)
+        elif scores:
+            result = recalibrate_scores(weights, calibration, workers=workers)
         elif photos is None:
-            raise SettingsError("--photos: wanted the photographs of the training (or --regions, which needs none)")
+            raise SettingsError("--photos: wanted the photographs of the training; --scores and --regions need none")
         elif operations:
             total, share = forged + hints, validation_share
             result = recalibrate_hints(

@@ -174,6 +174,24 @@ def test_no_photograph_stands_twice_in_its_band(folder, tmp_path, monkeypatch):
         assert [band for band, _ in found] == expected
 
 
+def test_bands_with_few_photographs_are_filled_up_and_nothing_else_changes(folder, tmp_path, monkeypatch):
+    weights, photographs = tmp_path / "weights", tmp_path / "photographs"
+    shutil.copytree(folder, weights)
+    photographs.mkdir()
+    for name, quality in (("astronaut", 90), ("chelsea", 95), ("coffee", 75)):
+        (photographs / f"{name}.jpg").write_bytes(encode(photograph(name), "JPEG", quality=quality))
+    before = Expert.load(weights).calibration
+    monkeypatch.setattr(calibrate, "LEAST_BAND", 3)
+    monkeypatch.setattr(calibrate, "_expert", None)
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(calibrate, "worker_pool", lambda workers: nullcontext(pool))
+        made = calibrate.recalibrate_scores(weights, photographs, workers=1)
+    assert made.model_copy(update={"scores": before.scores, "data": before.data}) == before
+    counts = {band: len(values) for band, values in made.scores.items()}
+    assert counts == {"all": 3, "not_jpeg": 3, "jpeg_low": 3, "jpeg_medium": 3, "jpeg_high": 3, "small": 3}
+    assert "jpeg_medium, jpeg_high" in made.data
+
+
 def test_an_offset_moves_what_is_marked(folder):
     source = SourceImage.from_bytes(encode(photograph("coffee")[:160, :160]))
     witness = Expert.load(folder)
