@@ -140,7 +140,7 @@ class FileFacts:
 
     def _worded(self, *traces: str) -> list[str]:
         """The library's own sentence on each record of these kinds, in the order of the records."""
-        return [end_with(fact_sentence(e), [e]) for e in self._facts if e.trace in traces]
+        return [end_with(quote(fact_sentence(e)), [e]) for e in self._facts if e.trace in traces]
 
     def _cited(self, text: str) -> str:
         return end_with(text, [] if self._said is None else [self._said])

@@ -62,10 +62,17 @@ def normalise(sentence: str) -> str:
     """One line, without Markdown, citations in the form "[E1][E2]" and before the full stop."""
     text = " ".join(sentence.split()).strip("*_#> ")
     text = re.sub(r"^(?:[-•]|\d+[.)])\s+", "", text).replace("**", "").replace("`", "")
-    for pattern in (_GROUPED, _ROUND):
-        text = pattern.sub(lambda m: "".join(f"[{i}]" for i in re.findall(r"E\d+", m.group(1))), text)
+    pieces = re.split(r"(“[^”]*”)", text)  # data of the file cites nothing, whatever brackets it holds
+    for number in range(0, len(pieces), 2):
+        for pattern in (_GROUPED, _ROUND):
+            pieces[number] = pattern.sub(_in_common_form, pieces[number])
+    text = "".join(pieces)
     text = re.sub(r"\.\s*((?:\[E\d+\]\s*)+)\.?$", lambda m: f" {m.group(1).strip()}.", text)
     return re.sub(r"(?<=\d)%", " %", text)
+
+
+def _in_common_form(match: re.Match[str]) -> str:
+    return "".join(f"[{i}]" for i in re.findall(r"E\d+", match.group(1)))
 
 
 class Checker:

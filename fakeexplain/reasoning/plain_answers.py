@@ -179,7 +179,7 @@ class PlainAnswers(RegionAnswers):
     def file(self) -> list[str]:
         if told := self.particulars("file"):
             return told
-        said = [end_with(fact_sentence(e), [e]) for e in self.facts[:MOST_FACTS]]
+        said = [end_with(quote(fact_sentence(e)), [e]) for e in self.facts[:MOST_FACTS]]
         unable = [e for e in self.abstained if e.instrument == "metadata"]
         return (
             said or [end_with(describe_bare(e), [e]) for e in unable] or ["The file tells nothing about its history."]

@@ -133,7 +133,7 @@ class RecordAnswers:
             return [end_with(s, [item]) for s in finding_sentences(item)]
         if item.kind == "measurement":
             return self.measured(item)
-        return [end_with(fact_sentence(item) if item.kind == "fact" else describe_bare(item), [item])]
+        return [end_with(quote(fact_sentence(item)) if item.kind == "fact" else describe_bare(item), [item])]
 
     def measured(self, item: Evidence) -> list[str]:
         text = end_with(describe_bare(item).split("; this region was chosen")[0], [item])
