@@ -92,7 +92,7 @@ _THINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coordinates": (
         "locate",
         (
-            r"^(?!.*\b(?:instead|not|no|rather)\b).*"
+            r"^(?!.*\b(?:instead|not|no|rather|large|big|size|much|many|share|per ?cent)\b).*"
             r"(?:\bco-?ordinates?\b|\bbounding[ -]?box(?:es)?\b|\bpixel (?:positions?|range)\b)",
             r"\b(?:where|from)\b.{0,40}\bin pixels\b|\b(?:which|what) pixels\b",
         ),

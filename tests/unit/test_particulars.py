@@ -39,6 +39,7 @@ OTHERS = (
     "What if it was just saved again?",
     "What is the resolution in pixels?",
     "What time is it?",
+    "How much of the picture does the bounding box cover?",
     "Who edited it?",
     "Was it altered?",
     "What does the heat map show?",
