@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from app.theme import asset
 from fakeexplain.casework.records import STATUSES
 from fakeexplain.imaging.source import printable
+from fakeexplain.report.strings import COMPARISON
 from fakeexplain.report.templating import make_environment
 
 if TYPE_CHECKING:
@@ -56,9 +57,6 @@ def progress(event: Progress, name: str) -> str:
         "measuring": f"{event.done} of {event.total} instruments have finished." if event.total else "Measuring …",
     }
     return _render("status.html.j2", kind="busy", title=name, words=words.get(event.stage, ""), event=event)
-
-
-_ANSWERS = {"changed": "Changed", "unclear": "Unclear", "no_change": "No change found"}
 
 
 def status(words: str, kind: str = "done", title: str = "") -> str:
@@ -122,13 +120,13 @@ def notes(view: PictureView) -> str:
 
 def comparison(view: CompareView, kept: str) -> str:
     """kept: the id by which its files can be fetched."""
-    return _render("comparison.html.j2", v=view, kept=kept, answers=_ANSWERS)
+    return _render("comparison.html.j2", v=view, kept=kept, answers=COMPARISON)
 
 
 def comparison_line(view: CompareView) -> str:
     """The answer in one line above the pictures, with the names of both files."""
     names = f"{view.questioned.name}, laid on {view.original.name}. All that was measured stands below the picture."
-    return status(names, title=f"{_ANSWERS[view.answer]}:")
+    return status(names, title=f"{COMPARISON[view.answer]}:")
 
 
 def batch_table(rows: Sequence[BatchRow], thumbnails: dict[str, str], name: str) -> str:

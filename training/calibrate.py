@@ -238,16 +238,17 @@ def recalibrate_regions(weights: Path, calibration: Path, *, workers: int) -> Ca
 
 
 def reliability_of_hints(
-    samples: Iterable[dict[str, Any]], authentic: Sequence[float], level: Level
+    samples: Iterable[dict[str, Any]], authentic: Sequence[float | None], level: Level
 ) -> dict[str, float]:
     """Share of right guesses per operation named at least ten times on forgeries with an alarm.
 
     Args:
-        samples: of `forged_sample`. authentic: scores of photographs, one in a hundred of which may have an alarm.
+        samples: of `forged_sample`.
+        authentic: scores of photographs as they are kept, one in a hundred of which may have an alarm.
     """
     temperature, offset = level
     at = int(np.argmin(np.abs(LEVELS + offset * temperature)))  # what the map marks as it is shown
-    least = sorted(authentic, reverse=True)[int(ALARMS * len(authentic))]
+    least = sorted((-math.inf if s is None else s for s in authentic), reverse=True)[int(ALARMS * len(authentic))]
     hits = [s for s in samples if s["forged"] and s["marked"][at] >= LEAST_AREA and s["image_logit"] > least]
     named = {name: [name in s["true"] for s in hits if s["named"] == name] for name in OPERATIONS}
     return {name: round(sum(right) / len(right), 3) for name, right in named.items() if len(right) >= LEAST_NAMED}
@@ -263,8 +264,7 @@ def recalibrate_hints(
     with worker_pool(workers) as pool:
         jobs = [(weights, photos, config, size, i) for i in range(samples)]
         found = [s for s in _shown(pool.map(forged_sample, jobs), samples, "guesses") if s is not None]
-    authentic = [-math.inf if s is None else s for s in known.scores["all"]]
-    reliability = reliability_of_hints(found, authentic, (known.temperature, known.offset))
+    reliability = reliability_of_hints(found, known.scores["all"], (known.temperature, known.offset))
     return known.model_copy(update={"operation_reliability": reliability})
 
 
@@ -312,8 +312,7 @@ def calibrate(
         scores, words = _by_band(pool, weights, level, files, photographs)
         jobs = [(weights, photos, config, size, i) for i in range(forged, forged + hints)]
         samples += [s for s in _shown(pool.map(forged_sample, jobs), hints, "guesses") if s is not None]
-    as_they_are = [-math.inf if s is None else s for s in scores["all"]]
-    reliability = reliability_of_hints(samples, as_they_are, level)
+    reliability = reliability_of_hints(samples, scores["all"], level)
     return Calibration(
         weights_sha256=weights_sha256(weights),
         temperature=temperature,

@@ -18,7 +18,6 @@ from fakeexplain.reasoning.touching import touching
 from fakeexplain.reasoning.wording import (
     describe_bare,
     expectation_words,
-    fact_sentence,
     kind_of_edit_sentences,
     order_sentence,
     quiet_sentence,
@@ -168,7 +167,7 @@ class PlainAnswers(RegionAnswers):
 
     def particulars(self, intent: str) -> list[str]:
         """The single entries of the file that were asked for, of those that belong to an intent."""
-        things = (t for t in self.asked.things if t != "coordinates" and intent_of(t) == intent)
+        things = (t for t in self.asked.things if intent_of(t) == intent)
         facts = FileFacts(self.request.examination)
         return list(dict.fromkeys(s for thing in things for s in facts.of(thing)))
 
@@ -179,11 +178,9 @@ class PlainAnswers(RegionAnswers):
     def file(self) -> list[str]:
         if told := self.particulars("file"):
             return told
-        said = [end_with(quote(fact_sentence(e)), [e]) for e in self.facts[:MOST_FACTS]]
         unable = [e for e in self.abstained if e.instrument == "metadata"]
-        return (
-            said or [end_with(describe_bare(e), [e]) for e in unable] or ["The file tells nothing about its history."]
-        )
+        said = [s for e in self.facts[:MOST_FACTS] or unable for s in self.about(e)]
+        return said or ["The file tells nothing about its history."]
 
     def not_tested(self) -> list[str]:
         said = [TEXT["not_tested"].format(what=quote(c)) for c in self.open_points]

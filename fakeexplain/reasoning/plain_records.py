@@ -83,11 +83,11 @@ class RecordAnswers:
         """The boxes of regions, where coordinates were asked for."""
         if "coordinates" not in self.asked.things:
             return []
-        said = []
-        for region in regions:
-            found = [e for e in self.findings if region.id in {r.id for r in e.areas}]
-            said.append(end_with(box_sentence(region.id, region.box_xyxy), found[:1]))
-        return said
+        return [end_with(box_sentence(r.id, r.box_xyxy), self.marking(r)[:1]) for r in regions]
+
+    def marking(self, region: Region) -> list[Evidence]:
+        """The findings that a region is one of the areas of."""
+        return [e for e in self.findings if region.id in {r.id for r in e.areas}]
 
     def detect(self) -> list[str]:
         said = [end_with(TEXT[self.verdict.label], self.ground)]

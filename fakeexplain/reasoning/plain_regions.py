@@ -11,9 +11,7 @@ from fakeexplain.imaging.regions import percent_words
 from fakeexplain.reasoning.plain_records import TEXT, RecordAnswers
 from fakeexplain.reasoning.quoting import end_with, place_of, quote, size_of
 from fakeexplain.reasoning.touching import touching
-from fakeexplain.reasoning.wording import (
-    stands_out,
-)
+from fakeexplain.reasoning.wording import stands_out
 from fakeexplain.records import REGION_TEST, Region, ToolCall
 
 
@@ -111,5 +109,4 @@ class RegionAnswers(RecordAnswers):
 
     def extent(self, region: Region) -> str:
         """Where a region lies and how large it is; cited where it is a finding's, and else there is no record of it."""
-        found = [e for e in self.findings if region.id in {r.id for r in e.areas}]
-        return end_with(f"{region.id} lies {place_of(region)} and covers {size_of(region)}", found[:1])
+        return end_with(f"{region.id} lies {place_of(region)} and covers {size_of(region)}", self.marking(region)[:1])

@@ -32,6 +32,8 @@ def of_one_place(findings: Sequence[Evidence]) -> list[list[Evidence]]:
 
     Of a pair the copy counts where it is told from its source, and both areas do where it is not.
     """
+    if len(findings) < 2:
+        return [[e] for e in findings]
     masks = [[decode_mask(r.mask) for r in _altered(e)] for e in findings]
     groups: list[list[int]] = []
     for i, own in enumerate(masks):
